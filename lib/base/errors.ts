@@ -1,0 +1,130 @@
+import type { ErrorCode } from '../../types/errors.js'
+
+const BRAND = Symbol.for('millrace.error')
+
+/** What an error of this library carries besides code and message: its own fields, and the error that caused it. */
+export interface ErrorFields {
+  readonly cause?: unknown
+  readonly [field: string]: unknown
+}
+
+/** The ancestor of all errors of this library. Tell them apart by `code`, with {@link isMillraceError}. */
+export class MillraceError extends Error {
+  /** What happened; stable across versions, listed in the README. */
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, fields?: ErrorFields) {
+    super(message, fields !== undefined && 'cause' in fields ? { cause: fields.cause } : undefined)
+    this.code = code
+    if (fields !== undefined) {
+      for (const name of Object.keys(fields)) {
+        if (name !== 'cause') {
+          Object.defineProperty(this, name, {
+            value: fields[name],
+            enumerable: true,
+            writable: true,
+            configurable: true,
+          })
+        }
+      }
+    }
+  }
+}
+Object.defineProperty(MillraceError.prototype, 'name', { value: 'MillraceError', writable: true, configurable: true })
+Object.defineProperty(MillraceError.prototype, BRAND, { value: true })
+
+function named(type: { prototype: object }, name: string): void {
+  Object.defineProperty(type.prototype, 'name', { value: name, writable: true, configurable: true })
+}
+
+/** A wrong argument; nothing was done. Code `MILL_INVALID_ARGUMENT`. */
+export class ArgumentError extends MillraceError {
+  declare readonly argument: string
+  declare readonly value: unknown
+
+  /**
+   * @param argument which argument, e.g. `'options.maxLength'`
+   * @param expected what it should have been, continuing "… must be "
+   */
+  constructor(argument: string, expected: string, value: unknown) {
+    super('MILL_INVALID_ARGUMENT', `${argument} must be ${expected}, got ${describe(value)}`, { argument, value })
+  }
+}
+named(ArgumentError, 'ArgumentError')
+
+/** A fault of bytes, of a queue, or of a parser's input. Which fields are there depends on the code; see the README. */
+export class BufferError extends MillraceError {
+  /** Bytes held when the limit was met. */
+  declare readonly length?: number
+  /** Bytes an operation asked for. */
+  declare readonly needed?: number
+  /** Bytes there were. */
+  declare readonly available?: number
+  /** The limit that was passed, in bytes. */
+  declare readonly limit?: number
+  /** Position in the input, in bytes since its beginning. */
+  declare readonly offset?: number
+  /** The text that is no number, at most 32 bytes. */
+  declare readonly text?: string
+  /** The bytes that should have come, at most 32. */
+  declare readonly expected?: Uint8Array
+  /** The bytes that came instead, at most 32. */
+  declare readonly found?: Uint8Array
+  /** How many bytes were left over. */
+  declare readonly bytes?: number
+}
+named(BufferError, 'BufferError')
+
+/** A fault of a stream: what it was given, who reads it, or how it ended. */
+export class StreamError extends MillraceError {
+  /** What is no stream, or no item a stream can carry. */
+  declare readonly value?: unknown
+}
+named(StreamError, 'StreamError')
+
+/** An abort of ours. Where a signal aborted, you get `signal.reason` itself instead. Code `ABORT_ERR`. */
+export class AbortError extends MillraceError {
+  constructor(message = 'The operation was aborted', fields?: ErrorFields) {
+    super('ABORT_ERR', message, fields)
+  }
+}
+named(AbortError, 'AbortError')
+
+/**
+ * Is this an error of millrace, and (if given) one with this code? Works across copies of the package and across
+ * `vm` contexts, where `instanceof` fails.
+ */
+export function isMillraceError<C extends ErrorCode>(
+  error: unknown,
+  code?: C,
+): error is MillraceError & { readonly code: C } {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    (error as { [BRAND]?: unknown })[BRAND] === true &&
+    (code === undefined || (error as MillraceError).code === code)
+  )
+}
+
+/** A value for a message: short, on one line, never a whole buffer. */
+export function describe(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return value.length > 32
+        ? `${JSON.stringify(value.slice(0, 32))}… (${value.length} characters)`
+        : JSON.stringify(value)
+    case 'bigint':
+      return `${value}n`
+    case 'function':
+      return value.name === '' ? 'a function' : `function ${value.name}`
+    case 'object': {
+      if (value === null) return 'null'
+      const name = (value as { constructor?: { name?: unknown } }).constructor?.name
+      return typeof name === 'string' && name !== '' ? `an instance of ${name}` : 'an object'
+    }
+    case 'symbol':
+      return value.toString()
+    default:
+      return String(value)
+  }
+}
