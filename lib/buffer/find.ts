@@ -1,0 +1,142 @@
+import type { Delimiter } from '../../types/bytes.js'
+import { equalBytes, indexOfByte, isBytesLike, toUint8Array } from '../base/bytes.js'
+import { ArgumentError } from '../base/errors.js'
+import type { Part } from './memory.js'
+
+/** Up to this length a hit of the last byte is compared backwards; beyond it that could cost n times m. */
+const COMPARE_UP_TO = 32
+
+/** A delimiter made ready to be searched for, with what is known of the place it was searched in. */
+export class Needle {
+  /** The string or byte it was given as; undefined for bytes. */
+  readonly key: string | number | undefined
+  readonly bytes: Uint8Array
+  /** It does not start before this position. */
+  floor = 0
+  /** For long needles: the bytes up to `scanned` end with the first `matched` bytes of the needle. */
+  scanned = 0
+  matched = 0
+  #borders: Int32Array | undefined
+
+  constructor(delimiter: Delimiter) {
+    this.key = typeof delimiter === 'string' || typeof delimiter === 'number' ? delimiter : undefined
+    // A copy: the caller may change theirs.
+    this.bytes = delimiterBytes(delimiter).slice()
+  }
+
+  is(delimiter: Delimiter): boolean {
+    if (typeof delimiter === 'object') return this.key === undefined && equalBytes(this.bytes, toUint8Array(delimiter))
+    return delimiter !== undefined && this.key === delimiter
+  }
+
+  /** Knuth–Morris–Pratt: for each prefix, the length of its longest border. */
+  get borders(): Int32Array {
+    if (this.#borders !== undefined) return this.#borders
+    const { bytes } = this
+    const borders = new Int32Array(bytes.length)
+    for (let i = 1, k = 0; i < bytes.length; i++) {
+      while (k > 0 && bytes[i] !== bytes[k]) k = borders[k - 1] as number
+      if (bytes[i] === bytes[k]) k++
+      borders[i] = k
+    }
+    this.#borders = borders
+    return borders
+  }
+}
+
+/** What a delimiter stands for, as bytes. Points where it can. Throws `MILL_INVALID_ARGUMENT`. */
+export function delimiterBytes(delimiter: Delimiter, argument = 'delimiter'): Uint8Array {
+  if (typeof delimiter === 'number') {
+    if (delimiter >= 0 && delimiter <= 255 && Number.isInteger(delimiter)) return Uint8Array.of(delimiter)
+    throw new ArgumentError(argument, 'a byte from 0 to 255', delimiter)
+  }
+  if (typeof delimiter === 'string' || isBytesLike(delimiter)) return toUint8Array(delimiter)
+  throw new ArgumentError(argument, 'a byte, a string or bytes', delimiter)
+}
+
+/** The index of the part that contains `position`; the parts cover it. */
+export function partAt(parts: readonly Part[], head: number, position: number): number {
+  let low = head
+  let high = parts.length - 1
+  while (low < high) {
+    const middle = (low + high + 1) >> 1
+    if ((parts[middle] as Part).position <= position) low = middle
+    else high = middle - 1
+  }
+  return low
+}
+
+/**
+ * The position of the first whole match inside [from, end), or -1. Linear in the bytes looked at, whatever their content
+ * and however they are cut.
+ */
+export function search(parts: readonly Part[], head: number, needle: Needle, from: number, end: number): number {
+  const { length } = needle.bytes
+  if (end - from < length) return -1
+  if (length === 0) return from
+  return length > COMPARE_UP_TO
+    ? searchLong(parts, head, needle, from, end)
+    : searchShort(parts, head, needle, from, end)
+}
+
+function searchShort(parts: readonly Part[], head: number, needle: Needle, from: number, end: number): number {
+  const { bytes } = needle
+  const before = bytes.length - 1
+  const last = bytes[before] as number
+  let position = from + before
+  for (let i = partAt(parts, head, position); i < parts.length && position < end; i++) {
+    const part = parts[i] as Part
+    // A memory that is filled only in part is looked at through a view that ends with the data: behind it are stale bytes.
+    if (part.seen.length !== part.end) part.seen = part.u8.subarray(0, part.end)
+    const shift = part.position - part.start
+    let at = indexOfByte(part.seen, last, position - shift)
+    while (at !== -1 && at + shift < end) {
+      if (before === 0 || endsHere(parts, i, at - 1, bytes, before - 1)) return at + shift - before
+      at = indexOfByte(part.seen, last, at + 1)
+    }
+    position = part.end + shift
+  }
+  return -1
+}
+
+/** Do the bytes up to `at` of part `i` end with the first `last + 1` bytes? Goes back over borders of parts. */
+function endsHere(parts: readonly Part[], i: number, at: number, bytes: Uint8Array, last: number): boolean {
+  let part = parts[i] as Part
+  for (; last >= 0; last--, at--) {
+    while (at < part.start) {
+      part = parts[--i] as Part
+      at = part.end - 1
+    }
+    if (part.u8[at] !== bytes[last]) return false
+  }
+  return true
+}
+
+/** Goes on where the last search for this needle stopped, if that lies ahead of `from`. */
+function searchLong(parts: readonly Part[], head: number, needle: Needle, from: number, end: number): number {
+  const { bytes, borders } = needle
+  let { scanned, matched } = needle
+  if (scanned - matched < from || scanned > end) {
+    scanned = from
+    matched = 0
+  }
+  for (let i = partAt(parts, head, scanned); i < parts.length && scanned < end; i++) {
+    const { u8, start, end: partEnd, position } = parts[i] as Part
+    const to = Math.min(partEnd, end - position + start)
+    for (let at = scanned - position + start; at < to; at++) {
+      const byte = u8[at]
+      while (matched > 0 && byte !== bytes[matched]) matched = borders[matched - 1] as number
+      if (byte === bytes[matched]) matched++
+      if (matched === bytes.length) {
+        const found = at + 1 + position - start - matched
+        needle.scanned = found
+        needle.matched = 0
+        return found
+      }
+    }
+    scanned = to + position - start
+  }
+  needle.scanned = scanned
+  needle.matched = matched
+  return -1
+}

@@ -1,0 +1,7 @@
+export type { BytesLike, Delimiter } from '../../types/bytes.js'
+export type { ErrorCode } from '../../types/errors.js'
+export { AbortError, ArgumentError, BufferError, isMillraceError, MillraceError, StreamError } from '../base/errors.js'
+export { ByteQueue, type ByteQueueOptions } from './byte-queue.js'
+export { type AnyBytes, Bytes } from './bytes.js'
+export { FrameParser, type Need, type Parser, type ParserInput, type Reads } from './parser.js'
+export { MemoryPool } from './pool.js'

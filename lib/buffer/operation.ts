@@ -1,0 +1,365 @@
+import type { Delimiter } from '../../types/bytes.js'
+import { ArgumentError, BufferError, StreamError } from '../base/errors.js'
+import type { ByteQueue } from './byte-queue.js'
+import { type Bytes, checkCount } from './bytes.js'
+import { delimiterBytes } from './find.js'
+
+/** What a parser can ask for. Each operation waits until it can be answered. */
+export interface Reads {
+  /** True: at least one byte is there. False: the input has ended, here. */
+  more(): boolean
+  /** Exactly `count` bytes; zero-copy. */
+  take(count: number): Bytes
+  /** Like take, consumes nothing. */
+  peek(count: number): Bytes
+  /** Drops exactly `count` bytes; they are never held all at once. */
+  skip(count: number): void
+  /** Up to the delimiter, which is taken too and dropped unless `include`. `MILL_TOO_LONG` when more than `max` bytes come before it. */
+  until(delimiter: Delimiter, options?: { include?: boolean; max?: number }): Bytes
+  /** Up to LF; a CR right before it goes with it. The last one needs no LF; undefined: the input has ended. */
+  line(options?: { keepEnd?: boolean; max?: number }): Bytes | undefined
+  /** A whole number in text, then `until` ('\r\n'). `MILL_BAD_NUMBER`. */
+  integer(until?: Delimiter, radix?: 10 | 16): number
+  /** These very bytes, or `MILL_UNEXPECTED_BYTES`. */
+  expect(bytes: Delimiter): void
+  uint8(): number
+  uint16BE(): number
+  uint16LE(): number
+  uint32BE(): number
+  uint32LE(): number
+  bigUint64BE(): bigint
+  bigUint64LE(): bigint
+  /** Unsigned LEB128 up to 2^53-1. `MILL_BAD_NUMBER`. */
+  varint(): number
+  /** Everything up to the end of the input. */
+  rest(): Bytes
+}
+
+/** What `yield*` takes: it waits for the operation and is its answer. */
+export interface Need<T> {
+  [Symbol.iterator](): Iterator<void, T, void>
+}
+
+/** What a parser gets: operations to `yield*`, and where frames go. */
+export type ParserInput<F> = { [K in keyof Reads]: (...args: Parameters<Reads[K]>) => Need<ReturnType<Reads[K]>> } & {
+  /** Gives a frame to the consumer. `null` and `undefined` cannot travel: `MILL_UNSUPPORTED_ITEM`. */
+  emit(frame: F): void
+  /** Position of the next byte since the beginning of the input. */
+  readonly offset: number
+  /** To look at; take from it only through the operations. */
+  readonly queue: ByteQueue
+}
+
+const NONE = 0
+const MORE = 1
+const TAKE = 2
+const PEEK = 3
+const SKIP = 4
+const UNTIL = 5
+const LINE = 6
+const INTEGER = 7
+const EXPECT = 8
+const NUMBER = 9
+const VARINT = 10
+const REST = 11
+
+type NumberVerb =
+  | 'takeUInt8'
+  | 'takeUInt16BE'
+  | 'takeUInt16LE'
+  | 'takeUInt32BE'
+  | 'takeUInt32LE'
+  | 'takeBigUInt64BE'
+  | 'takeBigUInt64LE'
+
+/**
+ * The one operation object of a parser or reader: what it waits on and speaks through. Every verb returns this very
+ * object, which is its own iterator and its own result, so that an operation allocates nothing: 31 ns a message of three
+ * operations, against 14 for a loop by hand and 53 to 63 for yielding requests.
+ */
+export class Operation<F> implements Iterator<void, never, void> {
+  readonly queue: ByteQueue
+  /** No more input will come. Set by whoever drives this. */
+  ended = false
+  /** An operation waits even if it could be answered: too much is unread. Set by whoever drives this. */
+  held = false
+  /** What the operation came to. */
+  answer: unknown = undefined
+  readonly #sink: (frame: F) => void
+  readonly #result: { done: boolean; value: unknown } = { done: true, value: undefined }
+  #kind = NONE
+  #count = 0
+  #delimiter: Delimiter = 0
+  #flag = false
+  #max = 0
+  #radix: 10 | 16 = 10
+  #verb: NumberVerb = 'takeUInt8'
+
+  constructor(queue: ByteQueue, sink: (frame: F) => void) {
+    this.queue = queue
+    this.#sink = sink
+  }
+
+  get offset(): number {
+    return this.queue.offset
+  }
+
+  /** An operation was asked for and has no answer yet. */
+  get waiting(): boolean {
+    return this.#kind !== NONE
+  }
+
+  emit(frame: F): void {
+    if (frame === null || frame === undefined) {
+      throw new StreamError('MILL_UNSUPPORTED_ITEM', 'A frame must not be null or undefined: they would mean the end', {
+        value: frame,
+      })
+    }
+    this.#sink(frame)
+  }
+
+  [Symbol.iterator](): this {
+    return this
+  }
+
+  /** For `yield*`: the answer, or a suspension until {@link attempt} can succeed. */
+  next(): IteratorResult<void, never> {
+    const result = this.#result
+    if (!this.held && this.attempt()) {
+      result.done = true
+      result.value = this.answer
+      this.answer = undefined
+    } else {
+      result.done = false
+      result.value = undefined
+    }
+    return result as IteratorResult<void, never>
+  }
+
+  /** Forgets the operation that waits; nothing was consumed but what a skip had dropped. */
+  cancel(): void {
+    this.#kind = NONE
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: each verb declares its own answer in Reads
+  #ask(kind: number, count = 0): any {
+    this.#kind = kind
+    this.#count = count
+    return this
+  }
+
+  more(): Need<boolean> {
+    return this.#ask(MORE, 1)
+  }
+  take(count: number): Need<Bytes> {
+    return this.#ask(TAKE, checkCount(count))
+  }
+  peek(count: number): Need<Bytes> {
+    return this.#ask(PEEK, checkCount(count))
+  }
+  skip(count: number): Need<void> {
+    return this.#ask(SKIP, checkCount(count))
+  }
+  until(delimiter: Delimiter, options?: { include?: boolean; max?: number }): Need<Bytes> {
+    if (typeof delimiter !== 'number' && delimiterBytes(delimiter).length === 0) {
+      throw new ArgumentError('delimiter', 'not empty', delimiter)
+    }
+    this.#delimiter = delimiter
+    this.#flag = options?.include === true
+    this.#max = checkMax(options?.max)
+    return this.#ask(UNTIL)
+  }
+  line(options?: { keepEnd?: boolean; max?: number }): Need<Bytes | undefined> {
+    this.#flag = options?.keepEnd === true
+    this.#max = checkMax(options?.max)
+    return this.#ask(LINE)
+  }
+  integer(until: Delimiter = '\r\n', radix: 10 | 16 = 10): Need<number> {
+    this.#delimiter = until
+    this.#radix = radix
+    return this.#ask(INTEGER)
+  }
+  expect(bytes: Delimiter): Need<void> {
+    this.#delimiter = bytes
+    return this.#ask(EXPECT, typeof bytes === 'number' ? 1 : delimiterBytes(bytes, 'bytes').length)
+  }
+  uint8(): Need<number> {
+    return this.#number('takeUInt8', 1)
+  }
+  uint16BE(): Need<number> {
+    return this.#number('takeUInt16BE', 2)
+  }
+  uint16LE(): Need<number> {
+    return this.#number('takeUInt16LE', 2)
+  }
+  uint32BE(): Need<number> {
+    return this.#number('takeUInt32BE', 4)
+  }
+  uint32LE(): Need<number> {
+    return this.#number('takeUInt32LE', 4)
+  }
+  bigUint64BE(): Need<bigint> {
+    return this.#number('takeBigUInt64BE', 8)
+  }
+  bigUint64LE(): Need<bigint> {
+    return this.#number('takeBigUInt64LE', 8)
+  }
+  varint(): Need<number> {
+    return this.#ask(VARINT)
+  }
+  rest(): Need<Bytes> {
+    return this.#ask(REST)
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: as #ask
+  #number(verb: NumberVerb, size: number): any {
+    this.#verb = verb
+    return this.#ask(NUMBER, size)
+  }
+
+  /** Tries the operation that waits: true, and `answer` is set. False: not yet. A fault is thrown and ends it. */
+  attempt(): boolean {
+    try {
+      const done = this.#try()
+      if (done) this.#kind = NONE
+      return done
+    } catch (error) {
+      this.#kind = NONE
+      throw error
+    }
+  }
+
+  #try(): boolean {
+    const { queue } = this
+    const count = this.#count
+    switch (this.#kind) {
+      case TAKE:
+        if (queue.length < count) return this.#short(count)
+        this.answer = queue.take(count)
+        return true
+      case INTEGER:
+        this.answer = queue.takeInteger(this.#delimiter, this.#radix)
+        return this.answer !== undefined || this.#short(queue.length + 1)
+      case EXPECT:
+        return this.#expect(count)
+      case MORE:
+        if (queue.length === 0 && !this.ended) return false
+        this.answer = queue.length > 0
+        return true
+      case UNTIL:
+        return this.#until()
+      case LINE:
+        return this.#line()
+      case NUMBER:
+        this.answer = queue[this.#verb]()
+        return this.answer !== undefined || this.#short(count)
+      case VARINT:
+        this.answer = queue.takeVarint()
+        return this.answer !== undefined || this.#short(queue.length + 1)
+      case SKIP:
+        this.#count -= queue.skip(Math.min(count, queue.length))
+        this.answer = undefined
+        return this.#count === 0 || this.#ends(this.#count)
+      case PEEK:
+        if (queue.length < count) return this.#short(count)
+        this.answer = queue.peek(count)
+        return true
+      case REST:
+        if (!this.ended) return false
+        this.answer = queue.take()
+        return true
+      default:
+        return true
+    }
+  }
+
+  /** Not enough for `needed` bytes: false, unless they can never come. */
+  #short(needed: number): false {
+    const { length, maxLength: limit } = this.queue
+    if (needed > limit) {
+      const message = `An operation needs ${needed} bytes; the limit is ${limit}`
+      throw new BufferError('MILL_BUFFER_FULL', message, { length, needed, limit })
+    }
+    return this.#ends(needed)
+  }
+
+  #ends(needed: number): false {
+    if (!this.ended) return false
+    const { offset, length: available } = this.queue
+    const message = `The input ended at byte ${offset + available} inside an operation that needs ${needed} bytes from byte ${offset} on`
+    throw new BufferError('MILL_UNEXPECTED_END', message, { needed, available, offset })
+  }
+
+  #expect(count: number): boolean {
+    const { queue } = this
+    const there = queue.skipIfStartsWith(this.#delimiter)
+    this.answer = undefined
+    if (there === true) return true
+    if (there === undefined) return this.#short(count)
+    const expected = delimiterBytes(this.#delimiter).slice(0, SHOWN)
+    const bytes = queue.peek(Math.min(count, SHOWN))
+    const found = bytes.copy()
+    bytes.release()
+    const { offset } = queue
+    const message = `Expected ${show(expected)} at byte ${offset}, found ${show(found)}`
+    throw new BufferError('MILL_UNEXPECTED_BYTES', message, { expected, found, offset })
+  }
+
+  #until(): boolean {
+    const { queue } = this
+    const max = this.#max
+    // With a limit the search stops there: what lies behind it is of no interest.
+    if (max < queue.length) {
+      const size = typeof this.#delimiter === 'number' ? 1 : delimiterBytes(this.#delimiter).length
+      const at = queue.find(this.#delimiter)
+      if (at > max || (at === -1 && queue.length >= max + size)) throw this.#tooLong(max)
+    }
+    this.answer = queue.takeUntil(this.#delimiter, { include: this.#flag })
+    return this.answer !== undefined || this.#short(queue.length + 1)
+  }
+
+  #line(): boolean {
+    const { queue } = this
+    const max = this.#max
+    if (max < queue.length) {
+      const at = queue.find(LF)
+      // A CR right before the LF is no part of the line, and one at the very end may turn out to be such.
+      const length = at === -1 ? queue.length : at
+      const cr = length > 0 && queue.at(length - 1) === CR && !(at === -1 && this.ended)
+      if (length - (cr ? 1 : 0) > max) throw this.#tooLong(max)
+    }
+    this.answer = queue.takeLine({ keepEnd: this.#flag })
+    if (this.answer !== undefined) return true
+    if (!this.ended) return this.#short(queue.length + 1)
+    this.answer = queue.length > 0 ? queue.take() : undefined
+    return true
+  }
+
+  #tooLong(limit: number): BufferError {
+    const { offset } = this.queue
+    return new BufferError('MILL_TOO_LONG', `More than ${limit} bytes without an end, from byte ${offset} on`, {
+      limit,
+      offset,
+    })
+  }
+}
+
+const LF = 10
+const CR = 13
+/** Bytes of input an error shows at most. */
+const SHOWN = 32
+
+function checkMax(max: number | undefined): number {
+  if (max === undefined || max === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY
+  return checkCount(max, 'options.max')
+}
+
+/** Bytes for a message: printable ASCII as it is, all else escaped. */
+function show(bytes: Uint8Array): string {
+  let text = ''
+  for (const byte of bytes) {
+    if (byte >= 32 && byte < 127 && byte !== 34 && byte !== 92) text += String.fromCharCode(byte)
+    else text += `\\x${byte.toString(16).padStart(2, '0')}`
+  }
+  return `"${text}"`
+}

@@ -1,0 +1,378 @@
+import type { Duplex as NodeDuplex, Readable as NodeReadable } from 'node:stream'
+import type { Emits } from '../../types/source.js'
+import { onAbort } from '../base/abort.js'
+import { ArgumentError, StreamError } from '../base/errors.js'
+import { decoderOf } from './decode.js'
+import { drainOf, flow } from './drain.js'
+import { asError, type Callback, ignore, prematureClose, ReadMachine, translate } from './machine.js'
+import { Outbox } from './outbox.js'
+import { OURS, piecesOf, weigh } from './shape.js'
+import { batchesOf, ItemIterator, Tap, type Tapped } from './tap.js'
+import { type WebReadOptions, webReadable } from './web.js'
+
+/** Bytes that may wait in a stream before its source is made to wait. Node's own default differs between versions. */
+export const HIGH_WATER_MARK = 65536
+
+/** Set by `node.ts` when it is loaded; empty in a browser. */
+export const nodeFace: {
+  readable?: (stream: Tapped<unknown>, options?: { objectMode?: boolean }) => NodeReadable
+  duplex?: (stream: Tapped<unknown>, options?: { objectMode?: boolean }) => NodeDuplex
+} = {}
+
+/** Who takes the items: nobody yet, a tap, or event listeners (`'data'`, `'readable'`, `read()`). */
+const NOBODY = 0
+const TAP = 1
+const EVENTS = 2
+
+/** Options that all our streams understand. */
+export interface FaceOptions {
+  readonly signal?: AbortSignal | undefined
+  readonly highWaterMark?: number | undefined
+}
+
+/** `options.highWaterMark` as a number of bytes. Throws `MILL_INVALID_ARGUMENT`. */
+export function checkMark(mark: unknown): number {
+  if (mark === undefined) return HIGH_WATER_MARK
+  if (typeof mark === 'number' && mark >= 0 && (Number.isSafeInteger(mark) || mark === Number.POSITIVE_INFINITY))
+    return mark
+  throw new ArgumentError('options.highWaterMark', 'a number of bytes >= 0', mark)
+}
+
+/** streamx keeps at most one item of its own: ours wait in the outbox, where all kinds of consumers find them. */
+const MACHINE_OPTIONS = { highWaterMark: 1, byteLength: () => 1 }
+
+/**
+ * The read side of every stream of ours, on top of a streamx machine. A subclass fills it with {@link _offer} when
+ * {@link _pull} asks, and says {@link _finish} or {@link _fail} at the end. Nothing is pulled before somebody reads.
+ */
+export function readSide(Base: typeof ReadMachine) {
+  abstract class ReadFace extends Base implements Tapped<unknown> {
+    readonly _outbox = new Outbox<unknown>()
+    _mark: number
+    _mode = NOBODY
+    _tap: Tap<unknown> | undefined = undefined
+    /** No more items will be offered. */
+    _complete = false
+    /** The last item has been taken; `'end'` is out or on its way. */
+    _finished = false
+    /** What comes after the last item instead of the end. */
+    _fault: Error | undefined = undefined
+    _failure: { readonly error: Error | undefined } | undefined = undefined
+    _held: Callback | undefined = undefined
+    _pipedTo: Emits | undefined = undefined
+    _paused = false
+    _decode: ((bytes: Uint8Array[] | undefined) => string) | undefined = undefined
+    /** Items are bytes: `toNode()` need not be in object mode. */
+    _carriesBytes = false
+    _forgetSignal: () => void = ignore
+
+    constructor(options: FaceOptions = {}) {
+      super(MACHINE_OPTIONS)
+      this._mark = checkMark(options.highWaterMark)
+      this.on('newListener', useEvents)
+    }
+
+    // ---- for subclasses ------------------------------------------------------------------------------------------
+
+    /** Somebody wants items and none is there: offer some, now or later. May be called again before that. */
+    abstract _pull(): void
+
+    /** Less than half of the mark waits: a paused source may go on. */
+    _eased(): void {}
+
+    /** The stream was destroyed before its end: let go of the source. A promise is waited for before `'close'`. */
+    _stop(_error: Error | undefined): PromiseLike<unknown> | undefined {
+      return undefined
+    }
+
+    /** Ends the stream with the signal's reason. To be called last in a constructor. */
+    _bind(signal: AbortSignal | undefined): void {
+      this._forgetSignal = onAbort(signal, (reason) => this.destroy(asError(reason)))
+    }
+
+    /** Takes an item in; false when enough is waiting. */
+    _offer(item: unknown, weight = weigh(item)): boolean {
+      if (this._decode === undefined) this._outbox.add(item, weight)
+      else {
+        const text = this._decode(piecesOf(item))
+        if (text !== '') this._outbox.add(text, weight)
+      }
+      this._wake()
+      return this._outbox.weight < this._mark
+    }
+
+    /** No more items. */
+    _finish(): void {
+      if (this._complete) return
+      const rest = this._decode?.(undefined)
+      if (rest) this._outbox.add(rest, weigh(rest))
+      this._complete = true
+      if (this._outbox.size > 0) this._wake()
+      else if (this._mode !== NOBODY) this._settle()
+    }
+
+    /** No more items: the error comes after those that wait. */
+    _fail(error: unknown): void {
+      if (this._complete) return
+      this._complete = true
+      this._fault = asError(error)
+      if (this._outbox.size === 0) this._settle()
+    }
+
+    // ---- between the outbox and its consumer -----------------------------------------------------------------------
+
+    _wake(): void {
+      if (this._tap !== undefined) this._tap.wake(true)
+      else if (this._held !== undefined && this._mode === EVENTS) this._feed(this._release())
+    }
+
+    _refill(): void {
+      if (this._failure !== undefined || this._finished) return
+      if (this._complete) this._settle()
+      else this._pull()
+    }
+
+    _taken(): void {
+      if (this._complete) this._settle()
+      else if (this._outbox.weight * 2 <= this._mark) this._eased()
+    }
+
+    _settle(): void {
+      if (!this._complete || this._outbox.size > 0 || this._finished || this._failure !== undefined) return
+      if (this._fault !== undefined) {
+        this.destroy(this._fault)
+        return
+      }
+      this._finished = true
+      super.push(null)
+      this._release()()
+      this._tap?.wake(false)
+      super.read() // opens the machine if nothing has yet: it emits 'end' only then
+    }
+
+    _release(): Callback {
+      const held = this._held ?? ignore
+      this._held = undefined
+      return held
+    }
+
+    override _read(done: Callback): void {
+      // streamx reads ahead as soon as anything happens; we answer only once somebody listens.
+      if (this._mode === EVENTS) this._feed(done)
+      else this._held = done
+    }
+
+    _feed(done: Callback): void {
+      if (this._outbox.size === 0) this._refill()
+      const item = this._outbox.shift()
+      if (item !== undefined) {
+        super.push(item)
+        this._taken()
+      } else if (!this._finished && this._failure === undefined) {
+        this._held = done
+        return
+      }
+      done(null)
+    }
+
+    /** Becomes the one consumer. Throws `MILL_ALREADY_READING`. */
+    _claim(): Tap<unknown> {
+      const tap = new Tap<unknown>(this)
+      if (this._finished) return tap
+      if (this._failure !== undefined) {
+        if (!this.destroyed) this.on('error', ignore)
+        return tap
+      }
+      if (this._mode !== NOBODY) throw alreadyReading()
+      this._mode = TAP
+      this._tap = tap
+      this.on('error', ignore) // the consumer gets it
+      return tap
+    }
+
+    _untap(): void {
+      if (this._tap === undefined) return
+      this._tap = undefined
+      this._mode = NOBODY
+      this.off('error', ignore)
+    }
+
+    _useEvents(): void {
+      if (this._mode === EVENTS) return
+      if (this._mode === TAP) throw alreadyReading()
+      this._mode = EVENTS
+      if (this._held !== undefined) queueMicrotask(() => this._wakeEvents())
+    }
+
+    _wakeEvents(): void {
+      if (this._held !== undefined) this._feed(this._release())
+    }
+
+    // ---- the machine's hooks ---------------------------------------------------------------------------------------
+
+    override destroy(error?: Error | null): void {
+      if (this.destroying) return
+      const known = translate(error)
+      this._failure = { error: known }
+      super.destroy(known)
+    }
+
+    override _predestroy(): void {
+      this._release()(null)
+      this._outbox.clear()
+      if (!this._finished) this._tap?.fail(this._failure?.error ?? prematureClose())
+    }
+
+    override _destroy(done: Callback): void {
+      this._forgetSignal()
+      // The error that destroyed us comes first; one of the source's own is told only when there is none.
+      const failed = (error: unknown): void => done(this._failure?.error === undefined ? asError(error) : null)
+      let stopped: PromiseLike<unknown> | undefined
+      try {
+        stopped = this._finished && this._failure === undefined ? undefined : this._stop(this._failure?.error)
+      } catch (error) {
+        failed(error)
+        return
+      }
+      if (stopped === undefined) done(null)
+      else stopped.then(() => done(null), failed)
+    }
+
+    // ---- what users see --------------------------------------------------------------------------------------------
+
+    get [OURS](): boolean {
+      return true
+    }
+
+    override get readable(): boolean {
+      return !this.destroying && !this._finished
+    }
+
+    [Symbol.asyncIterator](): AsyncIterableIterator<unknown> {
+      return new ItemIterator(this._claim())
+    }
+
+    batches(options?: { maxItems?: number }): AsyncIterable<unknown[]> {
+      const max = options?.maxItems
+      if (max !== undefined && !(Number.isSafeInteger(max) && max > 0) && max !== Number.POSITIVE_INFINITY) {
+        throw new ArgumentError('options.maxItems', 'a whole number > 0', max)
+      }
+      return batchesOf(this._claim(), max)
+    }
+
+    pipe<W>(to: W, options?: { end?: boolean } | ((error: Error | null) => void)): W {
+      const drain = drainOf(to, { loud: true })
+      let tap: Tap<unknown>
+      try {
+        tap = this._claim()
+      } catch (error) {
+        drain.forget()
+        throw error
+      }
+      this._pipedTo = to as Emits
+      this._pipedTo.emit?.('pipe', this)
+      // streamx's own pipeline() passes a callback here.
+      const done = typeof options === 'function' ? options : undefined
+      const end = typeof options === 'object' ? options.end !== false : true
+      flow(tap, drain, end).then(
+        () => done?.(null),
+        (error) => done?.(error),
+      )
+      return to
+    }
+
+    unpipe(to?: unknown): this {
+      const piped = this._pipedTo
+      if (piped === undefined || (to !== undefined && to !== piped)) return this
+      this._pipedTo = undefined
+      this._tap?.release()
+      piped.emit?.('unpipe', this)
+      return this
+    }
+
+    override read(): unknown {
+      if (this._mode === NOBODY && !this._finished) this._useEvents()
+      const item = super.read()
+      if (item !== null || this._mode === TAP) return item
+      const waiting = this._outbox.shift()
+      if (waiting === undefined) return null
+      this._taken()
+      return waiting
+    }
+
+    override pause(): this {
+      this._paused = true
+      return super.pause()
+    }
+
+    override resume(): this {
+      this._paused = false
+      if (this._mode === TAP || this._finished) return this
+      this._useEvents()
+      return super.resume()
+    }
+
+    isPaused(): boolean {
+      return this._paused
+    }
+
+    override unshift(item: unknown): void {
+      if (item === null || item === undefined || this._finished || this._failure !== undefined) return
+      if (this._mode === EVENTS) super.unshift(item)
+      else this._outbox.putBack(item, weigh(item))
+      this._wake()
+    }
+
+    setEncoding(encoding: string): this {
+      const decode = decoderOf(encoding)
+      const waiting = this._outbox.batch(Number.POSITIVE_INFINITY) ?? []
+      this._decode = decode
+      for (const item of waiting) {
+        const text = decode(piecesOf(item))
+        if (text !== '') this._outbox.add(text, weigh(text))
+      }
+      return this
+    }
+
+    wrap(_stream: unknown): this {
+      throw new StreamError('MILL_UNSUPPORTED', 'wrap() is not supported: use readable(stream)')
+    }
+
+    toNode(options?: { objectMode?: boolean }): NodeReadable | NodeDuplex {
+      if (nodeFace.readable === undefined) {
+        throw new StreamError('MILL_UNSUPPORTED', 'toNode() needs Node: import from millrace or millrace/streams there')
+      }
+      return nodeFace.readable(this, options)
+    }
+
+    toWeb(
+      options?: WebReadOptions,
+    ): ReadableStream<unknown> | { readable: ReadableStream<unknown>; writable: WritableStream<unknown> } {
+      return webReadable(this._claim(), options)
+    }
+
+    async *[Symbol.for('Stream.toAsyncStreamable')](): AsyncGenerator<Uint8Array[]> {
+      for await (const items of batchesOf(this._claim())) yield items.flatMap(piecesOf)
+    }
+
+    async [Symbol.asyncDispose](): Promise<void> {
+      if (!this.destroying) this.destroy()
+      if (!this.destroyed) await new Promise<void>((resolve) => this.once('close', resolve))
+    }
+  }
+  return ReadFace
+}
+
+function alreadyReading(): StreamError {
+  return new StreamError(
+    'MILL_ALREADY_READING',
+    'This stream already has a consumer: one loop, one destination or one set of listeners',
+  )
+}
+
+function useEvents(this: { _useEvents(): void }, event: string | symbol): void {
+  if (event === 'data' || event === 'readable') this._useEvents()
+}
+
+/** What all our readable streams extend. */
+export const ReadableFace = readSide(ReadMachine)

@@ -1,0 +1,110 @@
+import { Duplex, Readable, Writable } from 'streamx'
+import type { Emits } from '../../types/source.js'
+import { AbortError, StreamError } from '../base/errors.js'
+
+/** Called when an operation of the state machine is done, with the error if it failed. */
+export type Callback = (error?: Error | null) => void
+
+/** The parts of a streamx stream that we build on. Its own types stay in this file. */
+export interface Machine extends Emits {
+  readonly destroyed: boolean
+  readonly destroying: boolean
+  destroy(error?: Error | null): void
+  _predestroy(): void
+  _destroy(done: Callback): void
+}
+export interface ReadMachine extends Machine {
+  get readable(): boolean
+  push(item: unknown): boolean
+  read(): unknown
+  resume(): this
+  pause(): this
+  unshift(item: unknown): void
+  _read(done: Callback): void
+}
+export interface WriteMachine extends Machine {
+  get writable(): boolean
+  write(item: unknown): boolean
+  end(item?: unknown): this
+  _writev(items: unknown[], done: Callback): void
+  _final(done: Callback): void
+}
+
+export const ReadMachine = Readable as unknown as new (options: object) => ReadMachine
+export const WriteMachine = Writable as unknown as new (options: object) => WriteMachine
+export const DuplexMachine = Duplex as unknown as new (options: object) => ReadMachine & WriteMachine
+
+/** The error for whoever still waits on a stream that was closed without one. */
+export function prematureClose(cause?: unknown): StreamError {
+  const message = 'The stream was closed before its end'
+  return new StreamError('MILL_PREMATURE_CLOSE', message, cause === undefined ? undefined : { cause })
+}
+
+/** An error a stream may be destroyed with: anything thrown becomes one, falsy values too. */
+export function asError(thrown: unknown): Error {
+  if (thrown !== undefined && thrown !== null && thrown !== false && thrown !== 0 && thrown !== '')
+    return thrown as Error
+  return new AbortError('The operation was aborted', { cause: thrown })
+}
+
+/**
+ * streamx's own codes in our words: a premature close becomes ours, an abort ours, and a destroy without a reason
+ * no error at all. Everything else is a user's error and stays the object it is.
+ */
+export function translate(error: Error | null | undefined): Error | undefined {
+  if (error === null || error === undefined) return undefined
+  if (error.name !== 'StreamError') return error
+  switch ((error as { code?: unknown }).code) {
+    case 'STREAM_DESTROYED':
+      return undefined
+    case 'PREMATURE_CLOSE':
+      return prematureClose()
+    case 'ABORTED':
+      return new AbortError()
+    default:
+      return error
+  }
+}
+
+/** For errors that reach their user by another way (a promise, a destination) and must not end the process as well. */
+export const ignore = (): void => {}
+
+/** Resolves when the stream has closed, whatever way it went. */
+export function closed(stream: {
+  readonly destroyed: boolean
+  once(event: string, listener: () => void): unknown
+}): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.destroyed) resolve()
+    else stream.once('close', resolve)
+  })
+}
+
+/**
+ * Node's `pipe()` forgets its destination when the source fails or goes away: the destination would wait for ever.
+ * Streams of ours are destroyed with the source's error instead.
+ */
+export function followPipes(stream: Machine): void {
+  stream.on('pipe', (source: Emits) => {
+    let ended = false
+    const onEnd = (): void => {
+      ended = true
+    }
+    const onError = (error: Error): void => stream.destroy(error)
+    const onClose = (): void => {
+      forget()
+      if (!ended) stream.destroy(prematureClose())
+    }
+    const forget = (gone?: unknown): void => {
+      if (gone !== undefined && gone !== source) return
+      source.off('end', onEnd)
+      source.off('error', onError)
+      source.off('close', onClose)
+      stream.off('unpipe', forget)
+    }
+    source.on('end', onEnd)
+    source.on('error', onError)
+    source.on('close', onClose)
+    stream.on('unpipe', forget)
+  })
+}

@@ -1,0 +1,169 @@
+import type { Sink, Source, StreamOptions, WritableOf } from '../../types/source.js'
+import { checkSignal, onAbort } from '../base/abort.js'
+import { StreamError } from '../base/errors.js'
+import type { AnyBytes } from '../buffer/index.js'
+import { type Drain, drainOf, flow } from './drain.js'
+import { checkMark, type FaceOptions, type ReadableFace } from './face.js'
+import {
+  asError,
+  type Callback,
+  closed,
+  followPipes,
+  ignore,
+  prematureClose,
+  translate,
+  WriteMachine,
+} from './machine.js'
+import { OURS, sinkKind, unsupportedItem, weigh } from './shape.js'
+import { readable } from './source.js'
+import { webWritable } from './web.js'
+
+/**
+ * Anything that can be written to as one of our streams; a stream of ours comes back as it is. A write is done when
+ * the sink wants more: a function's promise has resolved, a Node stream has drained, a Web stream is ready. Raw
+ * pieces for a byte stream of Node's are joined where that is cheaper. Throws `MILL_NOT_A_STREAM`.
+ */
+export function writable<T>(to: Sink<T>, options: StreamOptions = {}): WritableOf<T> {
+  const signal = checkSignal(options.signal)
+  const kind = sinkKind(to)
+  if (kind === 'ours') {
+    const ours = to as WritableOf<T>
+    if (signal !== undefined)
+      ours.once(
+        'close',
+        onAbort(signal, (reason) => ours.destroy(asError(reason))),
+      )
+    return ours
+  }
+  const mark = checkMark(options.highWaterMark)
+  return new SinkStream(drainOf(to), { signal, highWaterMark: mark }) as unknown as WritableOf<T>
+}
+
+/**
+ * All of it, then the sink is ended and has finished. Whichever side fails, the other is destroyed with that error and
+ * the promise rejects with it; after an abort both are destroyed with `signal.reason`. `Bytes` and strings become raw
+ * pieces for byte streams of Node's, small ones joined into one write.
+ */
+export async function pump<T>(
+  from: Source<T> | AnyBytes,
+  to: Sink<T>,
+  options: { signal?: AbortSignal } = {},
+): Promise<void> {
+  const signal = checkSignal(options.signal)
+  sinkKind(to)
+  const source = readable(from as Source<T>) as unknown as InstanceType<typeof ReadableFace>
+  const tap = source._claim()
+  let drain: Drain
+  try {
+    drain = drainOf(to)
+  } catch (error) {
+    source.destroy(asError(error))
+    throw error
+  }
+  const forget = onAbort(signal, (reason) => {
+    const error = asError(reason)
+    source.destroy(error)
+    drain.abort(error)
+  })
+  try {
+    await flow(tap, drain)
+  } finally {
+    forget()
+  }
+}
+
+/** The stream in front of a sink of another kind. */
+class SinkStream extends WriteMachine {
+  readonly #drain: Drain
+  #forgetSignal: () => void = ignore
+  #needDrain = false
+  #ended = false
+  _failure: { readonly error: Error | undefined } | undefined = undefined
+
+  constructor(drain: Drain, options: FaceOptions) {
+    super({ highWaterMark: options.highWaterMark, byteLength: weigh })
+    this.#drain = drain
+    drain.onfail = (error) => this.destroy(error)
+    this.on('drain', () => {
+      this.#needDrain = false
+    })
+    followPipes(this)
+    this.#forgetSignal = onAbort(options.signal, (reason) => this.destroy(asError(reason)))
+  }
+
+  get [OURS](): boolean {
+    return true
+  }
+
+  override get writable(): boolean {
+    return !this.#ended && !this.destroying
+  }
+
+  get writableNeedDrain(): boolean {
+    return this.#needDrain && !this.#ended && !this.destroying
+  }
+
+  override write(item: unknown): boolean {
+    if (item === null || item === undefined) {
+      this.destroy(unsupportedItem(item))
+      return false
+    }
+    if (this.#ended && !this.destroying) {
+      this.destroy(writeAfterEnd())
+      return false
+    }
+    const room = super.write(item)
+    if (!room) this.#needDrain = true
+    return room
+  }
+
+  override end(item?: unknown): this {
+    if (item !== undefined && item !== null && typeof item !== 'function') this.write(item)
+    this.#ended = true
+    return super.end(typeof item === 'function' ? item : undefined)
+  }
+
+  override _writev(items: unknown[], done: Callback): void {
+    try {
+      const room = this.#drain.write(items)
+      if (room === undefined) done(null)
+      else room.then(() => done(null), done)
+    } catch (error) {
+      done(asError(error))
+    }
+  }
+
+  override _final(done: Callback): void {
+    this.#drain.end().then(() => done(null), done)
+  }
+
+  override destroy(error?: Error | null): void {
+    if (this.destroying) return
+    this._failure = { error: translate(error) }
+    super.destroy(this._failure.error)
+  }
+
+  override _predestroy(): void {
+    this.#drain.onfail = undefined
+    this.#drain.abort(this._failure?.error ?? prematureClose())
+  }
+
+  override _destroy(done: Callback): void {
+    this.#forgetSignal()
+    done(null)
+  }
+
+  toWeb(): WritableStream<unknown> {
+    return webWritable(this)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.destroying) this.destroy()
+    await closed(this)
+  }
+}
+
+/** `write()` after `end()`: the item would be lost without a word. */
+export function writeAfterEnd(): StreamError {
+  return new StreamError('MILL_WRITE_AFTER_END', 'write() after end()')
+}

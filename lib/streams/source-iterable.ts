@@ -1,0 +1,167 @@
+import { toUint8Array } from '../base/bytes.js'
+import { StreamError } from '../base/errors.js'
+import { type AnyBytes, Bytes } from '../buffer/index.js'
+import { type FaceOptions, ReadableFace } from './face.js'
+import { ignore } from './machine.js'
+import { unsupportedItem } from './shape.js'
+
+/** One piece of memory, or a string. */
+export class BytesSource extends ReadableFace {
+  #data: AnyBytes | undefined
+
+  constructor(data: AnyBytes, options: FaceOptions) {
+    super(options)
+    this.#data = data
+    this._carriesBytes = true
+    this._bind(options.signal)
+  }
+
+  override _pull(): void {
+    const data = this.#data
+    this.#data = undefined
+    if (data === undefined) return
+    const view = data instanceof Bytes ? data.toUint8Array() : toUint8Array(data)
+    if (view.length > 0) this._offer(view)
+    this._finish()
+  }
+}
+
+/** Anything with a synchronous `next()`. */
+export class IterableSource extends ReadableFace {
+  readonly #from: Iterable<unknown>
+  #iterator: Iterator<unknown> | undefined
+  #pulling = false
+
+  constructor(from: Iterable<unknown>, options: FaceOptions) {
+    super(options)
+    this.#from = from
+    this._bind(options.signal)
+  }
+
+  override _pull(): void {
+    if (this.#pulling) return // an item's consumer asked for more while we were about to give it
+    this.#pulling = true
+    try {
+      this.#iterator ??= this.#from[Symbol.iterator]()
+      for (;;) {
+        const { done, value } = this.#iterator.next()
+        if (done === true) {
+          this.#iterator = undefined
+          this._finish()
+          return
+        }
+        if (value === null || value === undefined) {
+          returnOf(this.#iterator)
+          throw unsupportedItem(value)
+        }
+        if (!this._offer(value) || this._failure !== undefined) return
+      }
+    } catch (error) {
+      this.#iterator = undefined
+      this._fail(error)
+    } finally {
+      this.#pulling = false
+    }
+  }
+
+  override _stop(): undefined {
+    const iterator = this.#iterator
+    this.#iterator = undefined
+    if (iterator !== undefined) returnOf(iterator)
+  }
+}
+
+/** Ends an iterator early; what it throws on its way out is less important than why we stop. */
+function returnOf(iterator: Iterator<unknown>): void {
+  try {
+    iterator.return?.()
+  } catch {
+    // The consumer is gone, or gets the error that made us stop.
+  }
+}
+
+/** Anything with an async `next()`. */
+export class AsyncSource extends ReadableFace {
+  readonly #iterator: AsyncIterator<unknown>
+  #busy = false
+  #over = false
+
+  constructor(iterator: AsyncIterator<unknown>, options: FaceOptions) {
+    super(options)
+    this.#iterator = iterator
+    this._bind(options.signal)
+  }
+
+  override _pull(): void {
+    if (this.#busy || this.#over) return
+    this.#busy = true
+    this.#next()
+  }
+
+  override _eased(): void {
+    this._pull()
+  }
+
+  #next(): void {
+    let turn: Promise<IteratorResult<unknown>>
+    try {
+      turn = Promise.resolve(this.#iterator.next())
+    } catch (error) {
+      this.#over = true
+      this._fail(error)
+      return
+    }
+    turn.then(this.#onItem, this.#onError)
+  }
+
+  readonly #onItem = ({ done, value }: IteratorResult<unknown>): void => {
+    if (this._failure !== undefined) return
+    if (done === true) {
+      this.#over = true
+      this._finish()
+    } else if (value === null || value === undefined) {
+      this._stop(undefined)?.then(ignore, ignore)
+      this._fail(unsupportedItem(value))
+    } else if (this._offer(value)) {
+      if (this._failure === undefined) this.#next()
+    } else {
+      this.#busy = false
+    }
+  }
+
+  readonly #onError = (error: unknown): void => {
+    this.#over = true
+    this._fail(error)
+  }
+
+  override _stop(error: Error | undefined): PromiseLike<unknown> | undefined {
+    if (this.#over) return undefined
+    this.#over = true
+    const gone = this.#iterator.return?.(error)
+    // An async generator that waits inside next() answers return() only after it: do not wait for that.
+    if (gone === undefined || this.#busy) {
+      gone?.then(ignore, ignore)
+      return undefined
+    }
+    return gone
+  }
+}
+
+/** A Web stream as an async iterator: `return()` cancels it. Throws `MILL_ALREADY_READING` when it is locked. */
+export function webIterator(from: ReadableStream<unknown>): AsyncIterator<unknown> {
+  if (from.locked) throw new StreamError('MILL_ALREADY_READING', 'This ReadableStream is locked by another reader')
+  const reader = from.getReader()
+  return {
+    async next() {
+      const { done, value } = await reader.read()
+      if (done) reader.releaseLock()
+      return { done, value } as IteratorResult<unknown>
+    },
+    async return(reason) {
+      const cancelled = reader.cancel(reason)
+      reader.releaseLock()
+      await cancelled
+      return { done: true, value: undefined }
+    },
+  }
+}
