@@ -437,10 +437,19 @@ export class ByteQueue {
   /** Drops the prefix if the queue starts with it; undefined: what is there fits so far, but is too short to say. */
   skipIfStartsWith(prefix: Delimiter): boolean | undefined {
     const u8 = delimiterBytes(prefix, 'prefix')
-    const there = Math.min(u8.length, this.length)
-    if (!sameAt(this.#parts, this.offset, there === u8.length ? u8 : u8.subarray(0, there))) return false
-    if (there < u8.length) return undefined
-    this.skip(u8.length)
+    const { length } = u8
+    const off = this.#off
+    if (off + length < this.#end) {
+      const first = this.#u8
+      for (let i = 0; i < length; i++) if (first[off + i] !== u8[i]) return false
+      this.#off = off + length
+      this.length -= length
+      return true
+    }
+    const there = Math.min(length, this.length)
+    if (!sameAt(this.#parts, this.#head, this.offset, there === length ? u8 : u8.subarray(0, there))) return false
+    if (there < length) return undefined
+    this.skip(length)
     return true
   }
 

@@ -188,7 +188,7 @@ export class Bytes implements Iterable<Uint8Array>, Disposable {
     if (other.length !== this.length) return false
     let at = 0
     for (const { u8, start, end } of other.#pieces()) {
-      if (!sameAt(this.#pieces(), at, u8.subarray(start, end))) return false
+      if (!sameAt(this.#pieces(), 0, at, u8.subarray(start, end))) return false
       at += end - start
     }
     return true
@@ -199,7 +199,7 @@ export class Bytes implements Iterable<Uint8Array>, Disposable {
   }
 
   #startsWith(u8: Uint8Array): boolean {
-    return u8.length <= this.length && sameAt(this.#pieces(), 0, u8)
+    return u8.length <= this.length && sameAt(this.#pieces(), 0, 0, u8)
   }
 
   /** Where the first whole match inside [start, end) begins, or -1; an empty one is found at `start`. */
@@ -290,11 +290,11 @@ export function sliceParts(parts: readonly Part[], first: number, from: number, 
   return cut
 }
 
-/** Do the parts hold exactly `u8` from `at` on? */
-export function sameAt(parts: readonly Part[], at: number, u8: Uint8Array): boolean {
+/** Do the parts, from the `first` on, hold exactly `u8` at position `at`? */
+export function sameAt(parts: readonly Part[], first: number, at: number, u8: Uint8Array): boolean {
   let done = 0
-  for (const part of parts) {
-    if (done === u8.length) break
+  for (let i = first; i < parts.length && done < u8.length; i++) {
+    const part = parts[i] as Part
     const from = Math.max(part.start, at + done - part.position + part.start)
     const count = Math.min(part.end - from, u8.length - done)
     if (count <= 0) continue

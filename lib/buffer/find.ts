@@ -50,8 +50,22 @@ export function delimiterBytes(delimiter: Delimiter, argument = 'delimiter'): Ui
     if (delimiter >= 0 && delimiter <= 255 && Number.isInteger(delimiter)) return Uint8Array.of(delimiter)
     throw new ArgumentError(argument, 'a byte from 0 to 255', delimiter)
   }
-  if (typeof delimiter === 'string' || isBytesLike(delimiter)) return toUint8Array(delimiter)
+  if (typeof delimiter === 'string') return encoded(delimiter)
+  if (isBytesLike(delimiter)) return toUint8Array(delimiter)
   throw new ArgumentError(argument, 'a byte, a string or bytes', delimiter)
+}
+
+/** Strings that were used as delimiters: encoding one costs 20 times as much as comparing it. A parser uses few. */
+const known = new Map<string, Uint8Array>()
+const KNOWN = 64
+
+function encoded(text: string): Uint8Array {
+  let bytes = known.get(text)
+  if (bytes === undefined) {
+    bytes = toUint8Array(text)
+    if (known.size < KNOWN && bytes.length <= COMPARE_UP_TO) known.set(text, bytes)
+  }
+  return bytes
 }
 
 /** The index of the part that contains `position`; the parts cover it. */
