@@ -1,0 +1,2 @@
+export * from './buffer/index.js'
+export * from './streams/index.js'
