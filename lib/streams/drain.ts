@@ -165,11 +165,11 @@ class EventDrain extends Drain {
 
   override async end(): Promise<void> {
     if (this.#to._isStdio === true) return this.forget() // stdout and stderr stay open
-    this.#alive()
+    if (this.#to.writableEnded === true && this.#to.writableFinished === true) return this.forget()
     const finished = this.wait((resolve) => {
       this.#ended = resolve
     })
-    this.#to.end()
+    if (this.#to.writableEnded !== true) this.#to.end()
     await finished
     this.over = true
     this.forget()
@@ -295,7 +295,7 @@ export async function flow(tap: Tap<unknown>, drain: Drain, end = true): Promise
     const error = asError(thrown)
     drain.abort(error)
     tap.stream.destroy(error)
-    throw error
+    throw thrown
   } finally {
     tap.onfail = undefined
   }

@@ -40,11 +40,19 @@ export function prematureClose(cause?: unknown): StreamError {
   return new StreamError('MILL_PREMATURE_CLOSE', message, cause === undefined ? undefined : { cause })
 }
 
-/** An error a stream may be destroyed with: anything thrown becomes one, falsy values too. */
+const wrapped = new WeakSet<Error>()
+
+/** What a stream can be destroyed with: anything thrown, but falsy values have to be wrapped on the way. */
 export function asError(thrown: unknown): Error {
-  if (thrown !== undefined && thrown !== null && thrown !== false && thrown !== 0 && thrown !== '')
-    return thrown as Error
-  return new AbortError('The operation was aborted', { cause: thrown })
+  if (thrown) return thrown as Error
+  const error = new AbortError('The operation was aborted', { cause: thrown })
+  wrapped.add(error)
+  return error
+}
+
+/** What was thrown, as it was before {@link asError}. */
+export function original(error: Error): unknown {
+  return wrapped.has(error) ? error.cause : error
 }
 
 /**

@@ -60,13 +60,17 @@ export async function pump<T>(
     source.destroy(asError(error))
     throw error
   }
+  let aborted = false
   const forget = onAbort(signal, (reason) => {
+    aborted = true
     const error = asError(reason)
     source.destroy(error)
     drain.abort(error)
   })
   try {
     await flow(tap, drain)
+  } catch (error) {
+    throw aborted ? signal?.reason : error
   } finally {
     forget()
   }

@@ -43,15 +43,16 @@ export class IterableSource extends ReadableFace {
     this.#pulling = true
     try {
       this.#iterator ??= this.#from[Symbol.iterator]()
+      const iterator = this.#iterator
       for (;;) {
-        const { done, value } = this.#iterator.next()
+        const { done, value } = iterator.next()
         if (done === true) {
           this.#iterator = undefined
           this._finish()
           return
         }
         if (value === null || value === undefined) {
-          returnOf(this.#iterator)
+          returnOf(iterator)
           throw unsupportedItem(value)
         }
         if (!this._offer(value) || this._failure !== undefined) return
@@ -82,13 +83,17 @@ function returnOf(iterator: Iterator<unknown>): void {
 
 /** Anything with an async `next()`. */
 export class AsyncSource extends ReadableFace {
-  readonly #iterator: AsyncIterator<unknown>
+  readonly #from: AsyncIterable<unknown>
+  /** Made at the first pull: a stream that is never read starts nothing. */
+  #iterator: AsyncIterator<unknown> | undefined
   #busy = false
   #over = false
 
-  constructor(iterator: AsyncIterator<unknown>, options: FaceOptions) {
+  /** `opened`: it holds something already (a lock) that must be given back even if it is never read. */
+  constructor(from: AsyncIterable<unknown>, options: FaceOptions, opened = false) {
     super(options)
-    this.#iterator = iterator
+    this.#from = from
+    if (opened) this.#iterator = from[Symbol.asyncIterator]()
     this._bind(options.signal)
   }
 
@@ -105,6 +110,7 @@ export class AsyncSource extends ReadableFace {
   #next(): void {
     let turn: Promise<IteratorResult<unknown>>
     try {
+      this.#iterator ??= this.#from[Symbol.asyncIterator]()
       turn = Promise.resolve(this.#iterator.next())
     } catch (error) {
       this.#over = true
@@ -137,7 +143,7 @@ export class AsyncSource extends ReadableFace {
   override _stop(error: Error | undefined): PromiseLike<unknown> | undefined {
     if (this.#over) return undefined
     this.#over = true
-    const gone = this.#iterator.return?.(error)
+    const gone = this.#iterator?.return?.(error)
     // An async generator that waits inside next() answers return() only after it: do not wait for that.
     if (gone === undefined || this.#busy) {
       gone?.then(ignore, ignore)
@@ -147,11 +153,11 @@ export class AsyncSource extends ReadableFace {
   }
 }
 
-/** A Web stream as an async iterator: `return()` cancels it. Throws `MILL_ALREADY_READING` when it is locked. */
-export function webIterator(from: ReadableStream<unknown>): AsyncIterator<unknown> {
+/** A Web stream as an async iterable: `return()` cancels it. Throws `MILL_ALREADY_READING` when it is locked. */
+export function webIterable(from: ReadableStream<unknown>): AsyncIterable<unknown> {
   if (from.locked) throw new StreamError('MILL_ALREADY_READING', 'This ReadableStream is locked by another reader')
   const reader = from.getReader()
-  return {
+  const iterator: AsyncIterator<unknown> = {
     async next() {
       const { done, value } = await reader.read()
       if (done) reader.releaseLock()
@@ -164,4 +170,5 @@ export function webIterator(from: ReadableStream<unknown>): AsyncIterator<unknow
       return { done: true, value: undefined }
     },
   }
+  return { [Symbol.asyncIterator]: () => iterator }
 }

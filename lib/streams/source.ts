@@ -6,7 +6,7 @@ import type { FaceOptions } from './face.js'
 import { asError } from './machine.js'
 import { sourceKind } from './shape.js'
 import { EventSource, type EventStream } from './source-events.js'
-import { AsyncSource, BytesSource, IterableSource, webIterator } from './source-iterable.js'
+import { AsyncSource, BytesSource, IterableSource, webIterable } from './source-iterable.js'
 
 /** Bytes or a string as a stream of one item; nothing is copied, a string is encoded as UTF-8. */
 export function readable(data: AnyBytes, options?: StreamOptions): ReadableOf<Uint8Array>
@@ -33,9 +33,9 @@ export function readable(source: unknown, options: StreamOptions = {}): Readable
     case 'sync':
       return asReadable(new IterableSource(source as Iterable<unknown>, face))
     case 'async':
-      return asReadable(new AsyncSource((source as AsyncIterable<unknown>)[Symbol.asyncIterator](), face))
+      return asReadable(new AsyncSource(source as AsyncIterable<unknown>, face))
     case 'web':
-      return asReadable(new AsyncSource(webIterator(source as ReadableStream<unknown>), face))
+      return asReadable(new AsyncSource(webIterable(source as ReadableStream<unknown>), face, true))
     case 'events':
       return asReadable(new EventSource(source as EventStream, face))
   }

@@ -1,4 +1,4 @@
-import { prematureClose } from './machine.js'
+import { original, prematureClose } from './machine.js'
 import type { Outbox } from './outbox.js'
 
 /** What a tap needs of the stream it is on; implemented by the read side of our streams. */
@@ -26,7 +26,7 @@ export class Tap<T> {
   /** True after {@link release}. */
   released = false
   #resolve: ((there: boolean) => void) | undefined
-  #reject: ((error: Error) => void) | undefined
+  #reject: ((error: unknown) => void) | undefined
 
   constructor(stream: Tapped<T>) {
     this.stream = stream
@@ -59,7 +59,7 @@ export class Tap<T> {
     if (stream._outbox.size === 0) stream._refill()
     if (stream._outbox.size > 0) return Promise.resolve(true)
     if (stream._finished) return Promise.resolve(false)
-    if (stream._failure !== undefined) return Promise.reject(stream._failure.error ?? prematureClose())
+    if (stream._failure !== undefined) return Promise.reject(original(stream._failure.error ?? prematureClose()))
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -78,7 +78,7 @@ export class Tap<T> {
   fail(error: Error): void {
     const reject = this.#reject
     this.#resolve = this.#reject = undefined
-    reject?.(error)
+    reject?.(original(error))
     this.onfail?.(error)
   }
 
@@ -96,6 +96,7 @@ export class ItemIterator<T> implements AsyncIterableIterator<T> {
   readonly #tap: Tap<T>
   #last: Promise<unknown> | undefined
   #over = false
+  #failure: { readonly error: unknown } | undefined
 
   constructor(tap: Tap<T>) {
     this.#tap = tap
@@ -125,10 +126,18 @@ export class ItemIterator<T> implements AsyncIterableIterator<T> {
   }
 
   async #wait(): Promise<IteratorResult<T, undefined>> {
+    // Whoever waited when the stream failed gets the error; whoever asks later gets the end.
+    if (this.#failure !== undefined) throw this.#failure.error
     while (!this.#over) {
       const item = this.#tap.take()
       if (item !== undefined) return { value: item, done: false }
-      if (!(await this.#tap.arrival())) this.#over = true
+      try {
+        if (!(await this.#tap.arrival())) this.#over = true
+      } catch (error) {
+        this.#over = true
+        this.#failure = { error }
+        throw error
+      }
     }
     return { value: undefined, done: true }
   }

@@ -1,0 +1,163 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+import { RespClient } from '../examples/resp/client.js'
+import { createRespServer } from '../examples/resp/server.js'
+
+interface Run {
+  status: number | null
+  last: string
+  stderr: string
+}
+
+/** Runs a compiled example in a process of its own. */
+async function run(name: string, ...words: string[]): Promise<Run> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url)), ...words])
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const [status] = (await once(child, 'close')) as [number | null]
+  return { status, last: stdout.trimEnd().split('\n').at(-1) ?? '', stderr }
+}
+
+const sha256 = createHash('sha256').update(Buffer.alloc(3_000_000, 'water')).digest('hex')
+
+const lastLines: Record<string, string | RegExp> = {
+  'toy-message/main': '5 messages: a mill race brings the river to the machine',
+  'resp/main': 'counted to 10000, removed 2 keys',
+  'http-chunked/main': '21890 bytes, digest matches',
+  'length-prefixed/main': '4 messages back, the last of 400 bytes: OVER THE MILL',
+  'ndjson/main': '1000 readings, highest 99.9; fault in the other file: line 2',
+  'onread-socket': /^33554432 of 33554432 bytes into \d{1,2} pieces of memory$/,
+  'header-then-body': `stored water.txt, 3000000 bytes, sha256 ${sha256.slice(0, 16)}`,
+  'fetch-lines': '101 lines, highest in 2000: 1000',
+  'browser-frames': '3 events: ["up","over\\nand down","again"]',
+  'tour/main': /^total: \d+ steps, [\d.]+ s, [\d.]+ MB touched, peak memory [\d.]+ MB$/,
+}
+
+for (const [name, expected] of Object.entries(lastLines)) {
+  test(`examples/${name} runs and says what it found`, async (t) => {
+    const { status, last, stderr } = await run(name)
+    t.is(stderr, '')
+    t.is(status, 0)
+    if (typeof expected === 'string') t.is(last, expected)
+    else t.regex(last, expected)
+  })
+}
+
+/** A port nobody uses, or at least nobody did just now. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+// Where Redis itself is installed, our client must understand it as well as it understands our own server.
+if (spawnSync('redis-server', ['--version']).status === 0) {
+  test('examples/resp/main talks to redis-server', async (t) => {
+    const port = await freePort()
+    const redis = spawn('redis-server', [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+    ])
+    try {
+      for await (const text of redis.stdout) if (String(text).includes('Ready to accept connections')) break
+      const { status, last, stderr } = await run('resp/main', String(port))
+      t.deepEqual({ status, last, stderr }, { status: 0, last: lastLines['resp/main'], stderr: '' })
+    } finally {
+      redis.kill()
+      await once(redis, 'close')
+    }
+  })
+}
+
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+test('G2: resp server and client: error replies are rejections, the ones around them are not', async (t) => {
+  const server = createRespServer()
+  const client = new RespClient(await listen(server))
+  const binary = Uint8Array.from({ length: 256 }, (_, i) => i)
+  const replies = await Promise.allSettled([
+    client.send('PING'),
+    client.send('NO SUCH'),
+    client.send('SET', binary, binary),
+    client.send('INCR', binary),
+    client.send('GET', 'nothing'),
+    client.send('ECHO', 'ü'),
+    client.send('GET'),
+    client.send('HELLO', 4),
+  ])
+  const shown = replies.map((each) => (each.status === 'fulfilled' ? `${each.value}` : `${each.reason.message}`))
+  t.deepEqual(shown, [
+    'PONG',
+    "ERR unknown command 'NO SUCH'",
+    'OK',
+    'ERR value is not an integer or out of range',
+    'null',
+    'ü',
+    "ERR wrong number of arguments for 'get' command",
+    'NOPROTO unsupported protocol version',
+  ])
+  const stored = await client.send('GET', binary)
+  t.true(stored !== null && typeof stored === 'object' && 'equals' in stored && stored.equals(binary))
+  await client.close()
+  await t.throwsAsync(client.send('PING'), { message: 'the connection is closed' })
+  server.close()
+})
+
+test('G2: resp server: what is no request is answered with an error, and the connection is closed', async (t) => {
+  const server = createRespServer()
+  const port = await listen(server)
+  for (const text of ['GET / HTTP/1.1\r\n\r\n', '*1\r\n*1\r\n', '*1\r\n$2000000\r\n', '*1\r\n$5\r\nabc']) {
+    const socket = connect(port, '127.0.0.1')
+    socket.end(`*1\r\n$4\r\nPING\r\n${text}`)
+    let answer = ''
+    for await (const chunk of socket) answer += chunk
+    t.regex(answer, /^\+PONG\r\n-ERR Protocol error: .+\r\n$/, text)
+  }
+  // A peer that goes away without a word disturbs nobody.
+  const rude = connect(port, '127.0.0.1')
+  rude.write('*1\r\n$4\r\nPI')
+  await once(rude, 'connect')
+  rude.resetAndDestroy()
+  const client = new RespClient(port)
+  t.is(await client.send('PING'), 'PONG')
+  await client.close()
+  server.close()
+})
+
+test('G5: resp client: what is waited for is rejected when the server goes away', async (t) => {
+  const server = createServer((socket) => {
+    socket.once('data', () => socket.end('+first\r\n'))
+  })
+  const client = new RespClient(await listen(server))
+  const waiting = [client.send('PING'), client.send('PING'), client.send('PING')]
+  t.is(await waiting[0], 'first')
+  await t.throwsAsync(waiting[1] as Promise<unknown>, { message: 'the connection was closed' })
+  await t.throwsAsync(waiting[2] as Promise<unknown>, { message: 'the connection was closed' })
+  server.close()
+  const refused = new RespClient(await freePort())
+  await t.throwsAsync(refused.send('PING'), { code: 'ECONNREFUSED' })
+  await refused.close()
+})
