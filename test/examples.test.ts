@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import { RespClient } from '../examples/resp/client.js'
 import { createRespServer } from '../examples/resp/server.js'
 
@@ -88,7 +88,8 @@ if (spawnSync('redis-server', ['--version']).status === 0) {
   })
 }
 
-async function listen(server: Server): Promise<number> {
+async function listen(t: ExecutionContext, server: Server): Promise<number> {
+  t.teardown(() => server.close())
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return (server.address() as AddressInfo).port
@@ -96,7 +97,7 @@ async function listen(server: Server): Promise<number> {
 
 test('G2: resp server and client: error replies are rejections, the ones around them are not', async (t) => {
   const server = createRespServer()
-  const client = new RespClient(await listen(server))
+  const client = new RespClient(await listen(t, server))
   const binary = Uint8Array.from({ length: 256 }, (_, i) => i)
   const replies = await Promise.allSettled([
     client.send('PING'),
@@ -123,12 +124,11 @@ test('G2: resp server and client: error replies are rejections, the ones around 
   t.true(stored !== null && typeof stored === 'object' && 'equals' in stored && stored.equals(binary))
   await client.close()
   await t.throwsAsync(client.send('PING'), { message: 'the connection is closed' })
-  server.close()
 })
 
 test('G2: resp server: what is no request is answered with an error, and the connection is closed', async (t) => {
   const server = createRespServer()
-  const port = await listen(server)
+  const port = await listen(t, server)
   for (const text of ['GET / HTTP/1.1\r\n\r\n', '*1\r\n*1\r\n', '*1\r\n$2000000\r\n', '*1\r\n$5\r\nabc']) {
     const socket = connect(port, '127.0.0.1')
     socket.end(`*1\r\n$4\r\nPING\r\n${text}`)
@@ -144,19 +144,17 @@ test('G2: resp server: what is no request is answered with an error, and the con
   const client = new RespClient(port)
   t.is(await client.send('PING'), 'PONG')
   await client.close()
-  server.close()
 })
 
 test('G5: resp client: what is waited for is rejected when the server goes away', async (t) => {
   const server = createServer((socket) => {
     socket.once('data', () => socket.end('+first\r\n'))
   })
-  const client = new RespClient(await listen(server))
+  const client = new RespClient(await listen(t, server))
   const waiting = [client.send('PING'), client.send('PING'), client.send('PING')]
   t.is(await waiting[0], 'first')
   await t.throwsAsync(waiting[1] as Promise<unknown>, { message: 'the connection was closed' })
   await t.throwsAsync(waiting[2] as Promise<unknown>, { message: 'the connection was closed' })
-  server.close()
   const refused = new RespClient(await freePort())
   await t.throwsAsync(refused.send('PING'), { code: 'ECONNREFUSED' })
   await refused.close()
