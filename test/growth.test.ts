@@ -1,0 +1,94 @@
+import test from 'ava'
+import { ByteQueue, Bytes, FrameParser } from '../lib/buffer/index.js'
+import { lines } from '../lib/streams/index.js'
+
+// Four times the input may take six times as long, and a margin of three for a busy machine: 18. A quadratic one takes 16
+// times as long at any size, so the sizes are such that its constant is seen too: it would need minutes.
+const MARGIN = 18
+const LEAST = 32 * 1024
+
+/** Feeds `size` bytes in pieces and asks after each; nothing is ever found. */
+type Feed = (size: number, piece: number) => void | Promise<void>
+
+function feed(ask: (queue: ByteQueue) => void): Feed {
+  return (size, piece) => {
+    const queue = new ByteQueue()
+    const data = new Uint8Array(piece).fill(97)
+    for (let at = 0; at < size; at += piece) {
+      queue.append(data)
+      ask(queue)
+    }
+  }
+}
+
+const feeds: Record<string, Feed> = {
+  takeLine: feed((queue) => queue.takeLine()),
+  takeLines: feed((queue) => queue.takeLines()),
+  'takeUntil, 2 bytes': feed((queue) => queue.takeUntil('ab')),
+  'takeUntil, 40 bytes': feed((queue) => queue.takeUntil(`${'a'.repeat(39)}b`)),
+  'find without a start': feed((queue) => queue.find('ab')),
+  'two delimiters in turn': feed((queue) => {
+    queue.find('ab')
+    queue.find('\r\n')
+  }),
+  'find with a start of its own': (size, piece) => {
+    let start = 0
+    feed((queue) => {
+      if (queue.find('ab', start) === -1) start = Math.max(0, queue.length - 1)
+    })(size, piece)
+  },
+  'a parser': (size, piece) => {
+    const parser = new FrameParser<never>(function* (input) {
+      yield* input.until('\r\n')
+    })
+    const data = new Uint8Array(piece).fill(97)
+    for (let at = 0; at < size; at += piece) parser.push(data)
+  },
+  lines: async (size, piece) => {
+    const data = new Uint8Array(piece).fill(97)
+    const source = (function* () {
+      for (let at = 0; at < size; at += piece) yield data
+    })()
+    for await (const _ of lines(source).batches());
+  },
+}
+
+async function timed(fn: () => void | Promise<void>): Promise<number> {
+  const start = performance.now()
+  await fn()
+  return performance.now() - start
+}
+
+/** Best of five each, in turns: what the machine does besides hits both. */
+async function ratio(small: () => void | Promise<void>, large: () => void | Promise<void>): Promise<number> {
+  let [a, b] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
+  for (let round = 0; round < 5; round++) {
+    a = Math.min(a, await timed(small))
+    b = Math.min(b, await timed(large))
+  }
+  return b / a
+}
+
+for (const [name, run] of Object.entries(feeds)) {
+  test.serial(`B2: ${name}: small pieces and no delimiter cost O(n)`, async (t) => {
+    for (const piece of [1, 7, 1448]) {
+      const size = LEAST * (piece === 1448 ? 16 : 1)
+      const times = await ratio(
+        () => run(size, piece),
+        () => run(size * 4, piece),
+      )
+      t.true(times <= MARGIN, `pieces of ${piece}: ${times.toFixed(1)} times the time for 4 times the input`)
+    }
+  })
+}
+
+test.serial('B2: a long delimiter that almost fits everywhere costs O(n)', async (t) => {
+  const make = (scale: number) => {
+    const needle = Buffer.from(`b${'a'.repeat(1024 * scale - 1)}`)
+    const hay = Bytes.from(Buffer.alloc(64 * 1024 * scale, 97))
+    return () => {
+      for (let i = 0; i < 4; i++) if (hay.find(needle) !== -1) t.fail()
+    }
+  }
+  t.true((await ratio(make(1), make(4))) <= MARGIN)
+})
