@@ -5,7 +5,7 @@ import { encode, lengthPrefixed } from './length-prefixed.js'
 
 const prefix = 'varint'
 // A server that sends every message back in upper case, as one Bytes per packet.
-const server = createServer((socket) => {
+const server = createServer({ allowHalfOpen: true }, (socket) => {
   const messages = socket.pipe(new ChunkedBuffer({ parser: lengthPrefixed({ prefix, maxLength: 4096 }) }))
   async function* answers() {
     for await (const message of messages) yield encode(message.toString().toUpperCase(), { prefix })

@@ -12,7 +12,8 @@ export type Data = Map<string, Bytes>
 
 /** A Redis server of seven commands: PING, ECHO, GET, SET, DEL, INCR, HELLO. Not listening yet. */
 export function createRespServer(data: Data = new Map()): Server {
-  return createServer((socket) => {
+  // Half open: who has sent all its requests and ended still gets the replies.
+  return createServer({ allowHalfOpen: true }, (socket) => {
     // A peer that resets its connection fails the pump, and hears nothing of it; nor should the server.
     pump(replies(socket, data), socket).catch(() => socket.destroy())
   })

@@ -2,8 +2,9 @@ import type { Sink, Source, StreamOptions, WritableOf } from '../../types/source
 import { checkSignal, onAbort } from '../base/abort.js'
 import { StreamError } from '../base/errors.js'
 import type { AnyBytes } from '../buffer/index.js'
-import { type Drain, drainOf, flow } from './drain.js'
+import type { Drain } from './drain.js'
 import { checkMark, type FaceOptions, type ReadableFace } from './face.js'
+import { drainOf, flow } from './flow.js'
 import {
   asError,
   type Callback,

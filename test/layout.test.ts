@@ -1,0 +1,120 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** Rooms by floor. A room may import lower floors and itself. */
+const FLOORS: Record<string, number> = { types: 0, 'lib/base': 1, 'lib/buffer': 2, 'lib/streams': 3, lib: 6 }
+/** Files that may import `node:`; all others run in a browser. */
+const NODE_FILES = new Set(['lib/streams/node.ts'])
+/** Files that may import a package, and which. */
+const PACKAGES: Record<string, string> = { 'lib/streams/machine.ts': 'streamx' }
+
+interface Import {
+  readonly from: string
+  readonly typeOnly: boolean
+}
+
+const withoutComments = (text: string): string => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
+
+function importsOf(text: string): Import[] {
+  const code = withoutComments(text)
+  const found: Import[] = []
+  for (const [, keyword = '', what = '', from = ''] of code.matchAll(
+    /^\s*(import|export)\s+([^'"]*?)\s*(?:from\s*)?['"]([^'"]+)['"]/gm,
+  )) {
+    if (keyword === 'export' && !/[*}]\s*$|[*}]\s*(as\s+\w+\s*)?$/.test(what.replace(/from\s*$/, ''))) continue
+    found.push({ from, typeOnly: what.startsWith('type ') })
+  }
+  for (const [, from = ''] of code.matchAll(/(?<!typeof )\bimport\s*\(\s*['"]([^'"]+)['"]/g))
+    found.push({ from, typeOnly: false })
+  return found
+}
+
+const roomOf = (path: string): string => {
+  const parts = path.split('/')
+  return parts[0] === 'types' ? 'types' : parts.length > 2 ? parts.slice(0, 2).join('/') : 'lib'
+}
+
+/** What is wrong with the imports of one file. */
+function faults(path: string, text: string): string[] {
+  const wrong: string[] = []
+  const say = (what: string): void => void wrong.push(`${path}: ${what}`)
+  const room = roomOf(path)
+  const floor = FLOORS[room]
+  if (floor === undefined) say(`room ${room} has no floor`)
+  for (const { from, typeOnly } of importsOf(text)) {
+    if (from.startsWith('node:')) {
+      // A type of Node's leaves no trace in the output.
+      if (!NODE_FILES.has(path) && !typeOnly) say(`imports ${from}`)
+    } else if (from.startsWith('.')) {
+      if (!from.endsWith('.js')) say(`imports ${from} without .js`)
+      const target = new URL(from, `file:///${path}`).pathname.slice(1).replace(/\.js$/, '.ts')
+      const to = roomOf(target)
+      if (to !== room && (FLOORS[to] ?? 99) >= (floor ?? 0)) say(`imports ${to}, which is not below ${room}`)
+      if (room === 'types' && to !== 'types') say(`types import only types, not ${from}`)
+    } else if (PACKAGES[path] !== from) say(`imports the package ${from}`)
+  }
+  const code = withoutComments(text)
+  if (/^(?:export\s+)?(?:const|let)\b.*=\s*await\b|^await\b/m.test(code)) say('top-level await: require() would fail')
+  if (/\beval\s*\(|\bnew\s+Function\b|\bFunction\s*\(/.test(code)) say('makes code from text')
+  return wrong
+}
+
+function files(folder: string): string[] {
+  return readdirSync(`${root}${folder}`, { withFileTypes: true }).flatMap((entry) => {
+    if (entry.isDirectory()) return files(`${folder}/${entry.name}`)
+    return entry.name.endsWith('.ts') ? [`${folder}/${entry.name}`] : []
+  })
+}
+
+const all = [...files('lib'), ...files('types')]
+const read = (path: string): string => readFileSync(`${root}${path}`, 'utf8')
+
+test('imports go down only, and only marked files know Node or a package', (t) => {
+  t.true(all.length > 30)
+  t.deepEqual(
+    all.flatMap((path) => faults(path, read(path))),
+    [],
+  )
+  for (const path of [...NODE_FILES, ...Object.keys(PACKAGES)]) t.true(existsSync(`${root}${path}`), `${path} is gone`)
+})
+
+test('the check sees what it is there for', (t) => {
+  const bad: [string, string][] = [
+    ['lib/base/x.ts', "import { a } from '../buffer/index.js'"],
+    ['lib/buffer/x.ts', "export * from '../streams/index.js'"],
+    ['lib/buffer/x.ts', "export { a } from '../streams/index.js'"],
+    ['lib/buffer/x.ts', "import {\n  a,\n  b,\n} from '../streams/index.js'"],
+    ['lib/buffer/x.ts', "const x = await import('../streams/index.js')"],
+    ['types/x.ts', "import type { A } from '../lib/base/errors.js'"],
+    ['lib/streams/x.ts', "import { Readable } from 'node:stream'"],
+    ['lib/streams/x.ts', "import 'node:fs'"],
+    ['lib/streams/x.ts', "import { Readable } from 'streamx'"],
+    ['lib/buffer/x.ts', "import { a } from './find'"],
+    ['lib/new-room/x.ts', ''],
+    ['lib/base/x.ts', 'const x = await something()'],
+    ['lib/base/x.ts', "new Function('return 1')"],
+    ['lib/base/x.ts', "eval('1')"],
+  ]
+  for (const [path, text] of bad) t.true(faults(path, text).length > 0, text)
+  const good: [string, string][] = [
+    [
+      'lib/streams/x.ts',
+      "import type { Readable } from 'node:stream'\nimport { b } from '../buffer/index.js'\nimport './y.js'",
+    ],
+    ['lib/base/x.ts', "// import { a } from '../buffer/index.js'\nexport const from = 'x'\nexport const text = 'y'"],
+    ['lib/index.ts', "export * from './streams/index.js'"],
+    ['lib/base/x.ts', 'async function f() {\n  const x = await g()\n}'],
+  ]
+  for (const [path, text] of good) t.deepEqual(faults(path, text), [])
+})
+
+test('files are short: none above 500 lines, nine in ten within 300, half within 120', (t) => {
+  const lengths = all.map((path) => [read(path).split('\n').length - 1, path] as const).sort((a, b) => a[0] - b[0])
+  const at = (share: number) => lengths[Math.ceil(lengths.length * share) - 1]?.[0] ?? 0
+  t.true(at(1) <= 500, String(lengths.at(-1)))
+  t.true(at(0.9) <= 300, `${at(0.9)}`)
+  t.true(at(0.5) <= 120, `${at(0.5)}`)
+})

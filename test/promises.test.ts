@@ -1,0 +1,29 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import test from 'ava'
+
+const root = new URL('../../', import.meta.url)
+const text = (path: string): string => readFileSync(new URL(path, root), 'utf8')
+
+test('every promise of SECURITY.md has a test, and every test that shows a promise shows one that is made', (t) => {
+  const made = new Set(text('SECURITY.md').match(/(?<=^- \*\*)[A-Z]\d+(?=\*\*)/gm))
+  const shown = new Set<string>()
+  for (const file of readdirSync(new URL('test/', root))) {
+    if (!file.endsWith('.test.ts')) continue
+    for (const [, promise] of text(`test/${file}`).matchAll(/test(?:\.serial)?\(\s*['"`]([A-Z]\d+): /g))
+      shown.add(promise as string)
+  }
+  t.true(made.size > 5)
+  t.deepEqual([...shown].sort(), [...made].sort())
+})
+
+test('every code has its line in the README, and every line its code', (t) => {
+  const codes = new Set(text('types/errors.ts').match(/(?<=\| ')[A-Z_]+(?=')/g))
+  const lines = new Set(text('README.md').match(/(?<=^\| `)(?:MILL_[A-Z_]+|ABORT_ERR)(?=` \|)/gm))
+  t.true(codes.size > 10)
+  t.deepEqual([...lines].sort(), [...codes].sort())
+})
+
+test('the example of the README is the one that runs', (t) => {
+  const [, shown] = text('README.md').match(/```ts\n([\s\S]*?)```/) ?? []
+  t.is(shown, text('examples/readme.ts'))
+})
