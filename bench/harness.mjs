@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto'
  */
 /** @typedef {() => Result | Promise<Result>} Contestant one run over all the data */
 /**
- * Exactly one of `atMost` and `atLeast`.
+ * `atMost` or `atLeast`; with neither the row only tells how many times as fast `of` is.
  * @typedef {object} Goal
  * @property {string} of the contestant it is for
  * @property {string} against the contestant it is measured by
@@ -127,7 +127,7 @@ export class Bench {
       const benchmark = label ?? `${name}: ${of}`
       const note = `, ${time(ns[of].median)} against ${time(ns[against].median)} per ${unit}`
       if (atMost !== undefined) this.atMost(benchmark, against, atMost, ratio(of, against), note)
-      else this.atLeast(benchmark, against, atLeast ?? 1, ratio(against, of), note)
+      else this.atLeast(benchmark, against, atLeast, ratio(against, of), note)
     }
     return { ratio }
   }
@@ -138,10 +138,11 @@ export class Bench {
     this.rows.push({ benchmark, against, goal: `<= ${limit}x the time`, reached: times(reached) + note, met })
   }
 
-  /** @param {string} benchmark @param {string} against @param {number} least @param {Spread} reached @param {string} [note] */
+  /** @param {string} benchmark @param {string} against @param {number | undefined} least @param {Spread} reached @param {string} [note] */
   atLeast(benchmark, against, least, reached, note = '') {
-    const met = reached.median >= least
-    this.rows.push({ benchmark, against, goal: `>= ${least}x faster`, reached: times(reached) + note, met })
+    const goal = least === undefined ? '' : `>= ${least}x faster`
+    const met = least === undefined ? null : reached.median >= least
+    this.rows.push({ benchmark, against, goal, reached: times(reached) + note, met })
   }
 
   /** Something that is so or not so. @param {string} benchmark @param {string} goal @param {string} reached @param {boolean} met */

@@ -370,7 +370,7 @@ test('unshift, unpipe, pause, setEncoding', async (t) => {
   const text = new ChunkedBuffer()
   t.is(text.setEncoding('utf8'), text)
   const strings: unknown[] = []
-  t.true(text.isPaused())
+  t.false(text.isPaused())
   text.on('data', (item) => strings.push(item))
   t.false(text.isPaused())
   text.pause()

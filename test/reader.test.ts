@@ -183,10 +183,7 @@ test('the end while waiting is MILL_UNEXPECTED_END, but for more, line and rest'
     const waiting = (async () => operation(buffer.reader))()
     buffer.end(bytes.subarray(0, -1))
     if (name.startsWith('line')) {
-      t.is(
-        asBuffer(await within(waiting, name)).toString(),
-        bytes.subarray(0, -1).toString(),
-      )
+      t.is(asBuffer(await within(waiting, name)).toString(), bytes.subarray(0, -1).toString())
       continue
     }
     const error = await failure(waiting, name)

@@ -228,15 +228,16 @@ for (const shape of liveShapes) {
       const streamEnds = watch(stream)
       const it = stream[Symbol.asyncIterator]()
       await within(it.next(), 'first')
-      const waiting = Promise.all([failure(it.next(), 'a'), failure(it.next(), 'b')])
+      // An endless source has items for whoever asks.
+      const waiting = Promise.all(shape.name === 'generator' ? [] : [failure(it.next(), 'a'), failure(it.next(), 'b')])
       stream.destroy(given)
       const [a, b] = await within(waiting, 'waiting')
-      // An endless source may have had an item for them.
       if (shape.name !== 'generator')
         t.true(right(a) && (b === undefined || right(b) || codeOf(b) !== 'STREAM_DESTROYED'))
       await within(streamEnds.closed, 'close')
       t.is(streamEnds.counts.close, 1)
       t.true(streamEnds.errors.length <= 1)
+      await settle(5) // a generator that waits inside next() is closed once that is over
       t.is(during.stops(), 1)
 
       const after = readable(shape.make(items, 'end').source)

@@ -34,7 +34,7 @@ export interface ReadSide<T> {
   /** The next item that has arrived, or null. */
   // biome-ignore lint/suspicious/noExplicitAny: as Node's
   read(): any
-  /** True unless the stream flows by itself (`resume()`, a `'data'` listener) . */
+  /** True after `pause()`, until `resume()`. */
   isPaused(): boolean
   /** Stops piping. What has arrived stays for the next reader. */
   unpipe(to?: unknown): this

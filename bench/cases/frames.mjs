@@ -5,25 +5,10 @@ import { ChunkedBuffer, example, FrameParser } from '../lib.mjs'
 
 const { messages: toy } = await example('toy-message/messages.js')
 
-/** @param {Buffer[]} pieces */
-function byFrameParser(pieces) {
-  const parser = new FrameParser(toy)
-  let count = 0
-  let total = 0
-  let last
-  for (const piece of pieces) {
-    const frames = parser.push(piece)
-    for (const frame of frames) total += frame.length
-    count += frames.length
-    last = frames.at(-1) ?? last
-  }
-  parser.end()
-  return { count, total, last }
-}
-
 /** What one writes over bl: give it a piece, get the frames that are complete. */
 class BlParser {
   list = new BufferList()
+  need = -1
 
   /** @param {Buffer} piece */
   push(piece) {
@@ -31,20 +16,23 @@ class BlParser {
     const frames = []
     list.append(piece)
     for (;;) {
-      const end = list.indexOf('\r\n')
-      if (end === -1) break
-      const size = Number(list.toString('latin1', 0, end))
-      if (list.length < end + size + 4) break
-      frames.push(list.slice(end + 2, end + 2 + size))
-      list.consume(end + size + 4)
+      if (this.need === -1) {
+        const end = list.indexOf('\r\n')
+        if (end === -1) break
+        this.need = Number(list.toString('latin1', 0, end))
+        list.consume(end + 2)
+      }
+      if (list.length < this.need + 2) break
+      frames.push(list.slice(0, this.need))
+      list.consume(this.need + 2)
+      this.need = -1
     }
     return frames
   }
 }
 
-/** @param {Buffer[]} pieces */
-function byBl(pieces) {
-  const parser = new BlParser()
+/** @param {{ push(piece: Buffer): any[] }} parser @param {Buffer[]} pieces */
+function byPush(parser, pieces) {
   let count = 0
   let total = 0
   let last
@@ -92,7 +80,10 @@ export default async function (bench) {
     name: 'frames of 16 B in arrays',
     unit: 'message',
     count: small.count,
-    contestants: { FrameParser: () => byFrameParser(small.pieces), bl: () => byBl(small.pieces) },
+    contestants: {
+      FrameParser: () => byPush(new FrameParser(toy), small.pieces),
+      bl: () => byPush(new BlParser(), small.pieces),
+    },
     goals: [{ of: 'FrameParser', against: 'bl', atLeast: 5 }],
   })
   const middle = messages(256, 2 ** 22)
@@ -102,7 +93,7 @@ export default async function (bench) {
     unit: 'message',
     count: middle.count,
     contestants: {
-      FrameParser: () => byFrameParser(middle.pieces),
+      FrameParser: () => byPush(new FrameParser(toy), middle.pieces),
       'batches()': () => byBatches(middle.pieces),
       'for await': () => byLoop(middle.pieces),
     },

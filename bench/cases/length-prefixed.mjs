@@ -84,7 +84,7 @@ export default async function (bench) {
         ByteQueue: () => byQueue(pieces),
         'it-length-prefixed': () => byIt(arrays),
       },
-      goals: [{ of: 'FrameParser', against: 'it-length-prefixed', atLeast: 5 }],
+      goals: ['FrameParser', 'ByteQueue'].map((of) => ({ of, against: 'it-length-prefixed', atLeast: 5 })),
     })
   }
 }

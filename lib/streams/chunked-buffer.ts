@@ -10,6 +10,7 @@ import { Outbox } from './outbox.js'
 import { type AsyncReader, Reader } from './reader.js'
 import { ITEM_WEIGHT, isAnyBytes, unsupportedItem, weigh } from './shape.js'
 import { writeAfterEnd } from './sink.js'
+import type { Tap } from './tap.js'
 import { type WebReadOptions, webReadable, webWritable } from './web.js'
 
 /** Bytes a ChunkedBuffer may hold: what one peer on the network can make you keep. */
@@ -353,9 +354,7 @@ class ChunkedBufferStream extends DuplexFace {
   /** Throws if the bytes belong to a parser, to a pending operation or to the readable side. */
   #own(): void {
     this._beforeRead()
-    if (this.#reader.pending) {
-      throw new StreamError('MILL_ALREADY_READING', 'An operation of reader is waiting for these bytes')
-    }
+    this.#checkReader()
   }
 
   #served<R>(result: R): R {
@@ -368,7 +367,7 @@ class ChunkedBufferStream extends DuplexFace {
       const who = this.#run === undefined ? 'its readable side' : 'its parser'
       throw new StreamError('MILL_ALREADY_READING', `The bytes of this buffer go to ${who}`)
     }
-    if (this._failure !== undefined && !this._finished && this._failure.error !== this._fault) {
+    if (this._failure !== undefined && !this._finished && !this.#failedByInput()) {
       throw this._failure.error ?? prematureClose()
     }
   }
@@ -384,6 +383,26 @@ class ChunkedBufferStream extends DuplexFace {
   /** The reader rejects with the stream's error; without another listener it must not end the process as well. */
   readonly #whileReading = ignore
 
+  #failedByInput(): boolean {
+    return this._fault !== undefined && this._failure?.error === this._fault
+  }
+
+  override _claim(): Tap<unknown> {
+    this.#checkReader()
+    return super._claim()
+  }
+
+  override _useEvents(): void {
+    this.#checkReader()
+    super._useEvents()
+  }
+
+  #checkReader(): void {
+    if (this.#reader?.pending) {
+      throw new StreamError('MILL_ALREADY_READING', 'An operation of reader is waiting for these bytes')
+    }
+  }
+
   // ---- the end ------------------------------------------------------------------------------------------------------
 
   override _predestroy(): void {
@@ -392,7 +411,7 @@ class ChunkedBufferStream extends DuplexFace {
     this.#run?.stop()
     this.#backlog.clear()
     // After a fault of the input the rest stays to be looked at; after everything else the memory is let go.
-    if (this._fault === undefined || this._failure?.error !== this._fault) this.queue.clear()
+    if (!this.#failedByInput()) this.queue.clear()
     const final = this.#final
     this.#final = undefined
     final?.(null)

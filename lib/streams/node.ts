@@ -1,14 +1,15 @@
 import { Duplex, Readable } from 'node:stream'
-import { Bytes } from '../buffer/index.js'
-import { HIGH_WATER_MARK, nodeFace, type ReadableFace } from './face.js'
+import { nodeFace, type ReadableFace } from './face.js'
 import { isAnyBytes, piecesOf, unsupportedItem } from './shape.js'
 import type { Tap } from './tap.js'
 import type { WebWritten } from './web.js'
 
 type Face = InstanceType<typeof ReadableFace>
 
-/** What Node keeps in its own buffer of an adapter in object mode; ours waits before it. */
-const NODE_ITEMS = 16
+/** What Node keeps in its own buffer of an adapter: ours waits before it. */
+const NODE_MARK = 1
+/** Items that may be on their way into ours. */
+const WRITTEN_ITEMS = 16
 
 /** A Buffer on the same memory; everything else as it is. */
 function asBuffer(item: unknown): unknown {
@@ -16,7 +17,7 @@ function asBuffer(item: unknown): unknown {
   return Buffer.from(item.buffer, item.byteOffset, item.byteLength)
 }
 
-/** Moves a tap's items into a Node stream while it has room. */
+/** Moves a tap's items into a Node stream. */
 class Pusher {
   readonly #node: Readable
   readonly #tap: Tap<unknown>
@@ -30,28 +31,24 @@ class Pusher {
     tap.onfail = (error) => node.destroy(error)
   }
 
+  /** One item for each time Node asks: what waits, waits on our side, and a fault takes nothing with it. */
   fill(): void {
     if (this.#waiting) return
-    for (let room = true; room; ) {
-      const item = this.#tap.take()
-      if (item === undefined) {
-        this.#wait()
-        return
-      }
-      room = this.#push(item)
-    }
+    const item = this.#tap.take()
+    if (item === undefined) this.#wait()
+    else this.#push(item)
   }
 
-  #push(item: unknown): boolean {
-    if (this.#objectMode) return this.#node.push(asBuffer(item))
-    if (typeof item === 'string') return this.#node.push(item)
-    if (!isAnyBytes(item)) {
-      this.#node.destroy(unsupportedItem(item, 'bytes or a string for a byte stream'))
-      return false
-    }
-    let room = true
-    for (const piece of item instanceof Bytes ? item : piecesOf(item)) room = this.#node.push(asBuffer(piece))
-    return room
+  #push(item: unknown): void {
+    if (this.#objectMode) this.#node.push(asBuffer(item))
+    else if (typeof item === 'string') this.#node.push(item)
+    else if (isAnyBytes(item)) this.#pushBytes(piecesOf(item))
+    else this.#node.destroy(unsupportedItem(item, 'bytes or a string for a byte stream'))
+  }
+
+  #pushBytes(pieces: Uint8Array[]): void {
+    for (const piece of pieces) this.#node.push(asBuffer(piece))
+    if (pieces.length === 0) this.fill() // Node asks again only after a push
   }
 
   #wait(): void {
@@ -72,7 +69,7 @@ function options(
   given: { objectMode?: boolean } | undefined,
 ): { objectMode: boolean; highWaterMark: number } {
   const objectMode = given?.objectMode ?? !stream._carriesBytes
-  return { objectMode, highWaterMark: objectMode ? NODE_ITEMS : HIGH_WATER_MARK }
+  return { objectMode, highWaterMark: NODE_MARK }
 }
 
 nodeFace.readable = (tapped, given) => {
@@ -102,7 +99,7 @@ nodeFace.duplex = (tapped, given) => {
     readableObjectMode: objectMode,
     readableHighWaterMark: highWaterMark,
     writableObjectMode: true, // Bytes are taken too
-    writableHighWaterMark: NODE_ITEMS,
+    writableHighWaterMark: WRITTEN_ITEMS,
     decodeStrings: false,
     read: () => pusher.fill(),
     write(chunk: unknown, encoding, done) {

@@ -29,8 +29,10 @@ export class BytesSource extends ReadableFace {
 /** Anything with a synchronous `next()`. */
 export class IterableSource extends ReadableFace {
   readonly #from: Iterable<unknown>
+  /** Made at the first pull: a stream that is never read starts nothing. */
   #iterator: Iterator<unknown> | undefined
   #pulling = false
+  #over = false
 
   constructor(from: Iterable<unknown>, options: FaceOptions) {
     super(options)
@@ -43,22 +45,21 @@ export class IterableSource extends ReadableFace {
     this.#pulling = true
     try {
       this.#iterator ??= this.#from[Symbol.iterator]()
-      const iterator = this.#iterator
-      for (;;) {
-        const { done, value } = iterator.next()
+      for (let room = true; room && this._failure === undefined; ) {
+        const { done, value } = this.#iterator.next()
         if (done === true) {
-          this.#iterator = undefined
+          this.#over = true
           this._finish()
           return
         }
         if (value === null || value === undefined) {
-          returnOf(iterator)
+          this._stop()
           throw unsupportedItem(value)
         }
-        if (!this._offer(value) || this._failure !== undefined) return
+        room = this._offer(value)
       }
     } catch (error) {
-      this.#iterator = undefined
+      this.#over = true
       this._fail(error)
     } finally {
       this.#pulling = false
@@ -66,18 +67,15 @@ export class IterableSource extends ReadableFace {
   }
 
   override _stop(): undefined {
-    const iterator = this.#iterator
-    this.#iterator = undefined
-    if (iterator !== undefined) returnOf(iterator)
-  }
-}
-
-/** Ends an iterator early; what it throws on its way out is less important than why we stop. */
-function returnOf(iterator: Iterator<unknown>): void {
-  try {
-    iterator.return?.()
-  } catch {
-    // The consumer is gone, or gets the error that made us stop.
+    if (this.#over) return
+    this.#over = true
+    try {
+      // Opened only to be closed if it was never read: a generator may have begun before it came here.
+      this.#iterator ??= this.#from[Symbol.iterator]()
+      this.#iterator.return?.()
+    } catch {
+      // What it throws on its way out is less important than why we stop.
+    }
   }
 }
 
@@ -143,7 +141,9 @@ export class AsyncSource extends ReadableFace {
   override _stop(error: Error | undefined): PromiseLike<unknown> | undefined {
     if (this.#over) return undefined
     this.#over = true
-    const gone = this.#iterator?.return?.(error)
+    // Opened only to be closed if it was never read: a generator may have begun before it came here.
+    this.#iterator ??= this.#from[Symbol.asyncIterator]()
+    const gone = this.#iterator.return?.(error)
     // An async generator that waits inside next() answers return() only after it: do not wait for that.
     if (gone === undefined || this.#busy) {
       gone?.then(ignore, ignore)

@@ -1,0 +1,180 @@
+import { readFileSync } from 'node:fs'
+import test from 'ava'
+
+const root = new URL('../../', import.meta.url)
+
+/** What the package offers: every public name, by subpath. A change here is a change for users: it belongs in the changelog. */
+const NAMES: Record<string, { values: string[]; types: string[] }> = {
+  '.': {
+    values: [
+      'AbortError',
+      'ArgumentError',
+      'BufferError',
+      'ByteQueue',
+      'Bytes',
+      'ChunkedBuffer',
+      'FrameParser',
+      'MemoryPool',
+      'MillraceError',
+      'StreamError',
+      'batches',
+      'isMillraceError',
+      'lines',
+      'pump',
+      'readable',
+      'toNode',
+      'toWeb',
+      'writable',
+    ],
+    types: [
+      'AnyBytes',
+      'AsyncReader',
+      'ByteQueueOptions',
+      'BytesLike',
+      'ChunkedBufferConstructor',
+      'ChunkedBufferOptions',
+      'Delimiter',
+      'DuplexOf',
+      'Emits',
+      'ErrorCode',
+      'EventName',
+      'LinesOptions',
+      'Listener',
+      'Need',
+      'Parser',
+      'ParserInput',
+      'QueueVerbs',
+      'ReadSide',
+      'ReadableOf',
+      'Reads',
+      'Sink',
+      'Source',
+      'StreamOptions',
+      'WritableOf',
+    ],
+  },
+  './buffer': {
+    values: [
+      'AbortError',
+      'ArgumentError',
+      'BufferError',
+      'ByteQueue',
+      'Bytes',
+      'FrameParser',
+      'MemoryPool',
+      'MillraceError',
+      'StreamError',
+      'isMillraceError',
+    ],
+    types: [
+      'AnyBytes',
+      'ByteQueueOptions',
+      'BytesLike',
+      'Delimiter',
+      'ErrorCode',
+      'Need',
+      'Parser',
+      'ParserInput',
+      'Reads',
+    ],
+  },
+  './streams': {
+    values: [
+      'AbortError',
+      'ArgumentError',
+      'BufferError',
+      'ChunkedBuffer',
+      'MillraceError',
+      'StreamError',
+      'batches',
+      'isMillraceError',
+      'lines',
+      'pump',
+      'readable',
+      'toNode',
+      'toWeb',
+      'writable',
+    ],
+    types: [
+      'AnyBytes',
+      'AsyncReader',
+      'BytesLike',
+      'ChunkedBufferConstructor',
+      'ChunkedBufferOptions',
+      'Delimiter',
+      'DuplexOf',
+      'Emits',
+      'ErrorCode',
+      'EventName',
+      'LinesOptions',
+      'Listener',
+      'QueueVerbs',
+      'ReadSide',
+      'ReadableOf',
+      'Sink',
+      'Source',
+      'StreamOptions',
+      'WritableOf',
+    ],
+  },
+}
+
+type Conditions = { browser?: Conditions; types?: string; default?: string }
+const { exports } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
+  exports: Record<string, Conditions | string>
+}
+
+/** Every name that a declaration file exports, through `export *` and `export { … }`. */
+function declared(file: URL): Set<string> {
+  const text = readFileSync(file, 'utf8')
+  const names = new Set<string>()
+  let rest = text
+  for (const [statement, list, from] of text.matchAll(
+    /^export (?:type )?(?:\*|\{([^}]*)\})(?: from '([^']+)')?;?$/gm,
+  )) {
+    rest = rest.replace(statement, '')
+    if (list === undefined) for (const name of declared(new URL(dts(from ?? ''), file))) names.add(name)
+    for (const one of list?.split(',') ?? []) {
+      const name = one
+        .trim()
+        .replace(/^type /, '')
+        .split(' as ')
+        .at(-1)
+      if (name !== undefined && name !== '') names.add(name)
+    }
+  }
+  // A face only passes on what its rooms declare; a form of export that was not read above must not go unseen.
+  if (/\bexport\b/.test(rest.replace(/\/\*[\s\S]*?\*\//g, ''))) throw new Error(`${file}: cannot read ${rest}`)
+  return names
+}
+const dts = (path: string): string => path.replace(/\.js$/, '.d.ts')
+
+for (const [subpath, { values, types }] of Object.entries(NAMES)) {
+  test(`millrace${subpath.slice(1)} has these names and no others`, async (t) => {
+    const found = (await import(`millrace${subpath.slice(1)}`)) as object
+    t.deepEqual(Object.keys(found).sort(), values)
+    const file = (exports[subpath] as Conditions).types as string
+    t.deepEqual([...declared(new URL(file, root))].sort(), [...values, ...types].sort())
+  })
+}
+
+test('the list above knows every subpath of the package', (t) => {
+  t.deepEqual(Object.keys(exports).sort(), [...Object.keys(NAMES), './package.json'].sort())
+})
+
+test('a browser gets what millrace/buffer has', async (t) => {
+  const { browser } = exports['.'] as Conditions
+  const found = (await import(new URL(browser?.default as string, root).href)) as object
+  t.deepEqual(Object.keys(found).sort(), NAMES['./buffer']?.values)
+  const { values, types } = NAMES['./buffer'] as { values: string[]; types: string[] }
+  t.deepEqual([...declared(new URL(browser?.types as string, root))].sort(), [...values, ...types].sort())
+})
+
+test('every name a subpath has is the same thing in all of them', async (t) => {
+  const all = (await import('millrace')) as Record<string, unknown>
+  for (const subpath of ['buffer', 'streams']) {
+    for (const [name, value] of Object.entries((await import(`millrace/${subpath}`)) as object)) {
+      t.is(value, all[name], `${subpath} ${name}`)
+    }
+  }
+})
