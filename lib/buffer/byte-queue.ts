@@ -124,7 +124,11 @@ export class ByteQueue extends PartQueue {
         value = value * 10 + digit
       }
       if (at > this._off && at < this._end - 2 + 1 && u8[at] === CR && u8[at + 1] === LF && at + 1 < this._end) {
-        this._consume(at + 2 - this._off)
+        const taken = at + 2 - this._off
+        if (at + 2 < this._end) {
+          this._off = at + 2
+          this._length -= taken
+        } else this._consume(taken)
         return value
       }
     }
@@ -132,6 +136,10 @@ export class ByteQueue extends PartQueue {
   }
 
   takeUInt8(): number | undefined {
+    if (this._end - this._off > 1) {
+      this._length--
+      return this._u8[this._off++]
+    }
     return uint(this, 1, false)
   }
   takeUInt16BE(): number | undefined {

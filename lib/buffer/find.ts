@@ -59,12 +59,19 @@ export function delimiterBytes(delimiter: Delimiter, argument = 'delimiter'): Ui
 const known = new Map<string, Uint8Array>()
 const KNOWN = 64
 
+let lastText = ''
+let lastBytes: Uint8Array = new Uint8Array(0)
+
 function encoded(text: string): Uint8Array {
+  if (text === lastText) return lastBytes
   let bytes = known.get(text)
   if (bytes === undefined) {
     bytes = toUint8Array(text)
-    if (known.size < KNOWN && bytes.length <= COMPARE_UP_TO) known.set(text, bytes)
+    if (bytes.length > COMPARE_UP_TO) return bytes
+    if (known.size < KNOWN) known.set(text, bytes)
   }
+  lastText = text
+  lastBytes = bytes
   return bytes
 }
 

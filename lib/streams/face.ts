@@ -136,7 +136,7 @@ export function readSide(Base: typeof ReadMachine) {
       // A tap's consumer is through with its items only when it asks again: an end or a fault waits until then.
       if (this._complete) {
         if (this._mode === EVENTS && this._fault === undefined) this._settle()
-      } else if (this._outbox.weight * 2 <= this._mark) this._eased()
+      } else if (this._mark > 1 && this._outbox.weight * 2 <= this._mark) this._eased()
     }
 
     _settle(): void {

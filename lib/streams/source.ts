@@ -64,5 +64,6 @@ export function toWeb(source: Source<AnyBytes> | AnyBytes, options: { type: 'byt
 /** A Web stream of the same items, not copied. Reads nothing ahead unless `highWaterMark` (items) says so. */
 export function toWeb<T>(source: Source<T> | AnyBytes, options?: { highWaterMark?: number }): ReadableStream<T>
 export function toWeb(source: unknown, options?: { type?: 'bytes'; highWaterMark?: number }): ReadableStream<unknown> {
-  return readable(source as Source<unknown>).toWeb(options)
+  // The marks of the Web stream decide what is read ahead; one of ours below it would read ahead by itself.
+  return readable(source as Source<unknown>, { highWaterMark: 1 }).toWeb(options)
 }
