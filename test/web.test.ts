@@ -84,7 +84,7 @@ test("B3: the caller's memory and Node's pool survive a consumer that transfers 
         const { done, value } = await within(reader.read(new Uint8Array(1000)), 'read')
         if (done) break
         length += value.byteLength
-        structuredClone(value, { transfer: [value.buffer] })
+        structuredClone(value, { transfer: [value.buffer as ArrayBuffer] })
       }
       t.is(length, 70_032)
     }
@@ -127,7 +127,7 @@ test('toWeb reads nothing ahead', async (t) => {
   }
   for (const options of [{}, { type: 'bytes' as const }]) {
     for (const [name, open] of [
-      ['toWeb(source)', (s: Source<Uint8Array>) => toWeb(s, options)],
+      ['toWeb(source)', (s: Source<Uint8Array>) => toWeb(s, options as { type: 'bytes' })],
       ['stream.toWeb()', (s: Source<Uint8Array>) => readable(s).toWeb(options)],
     ] as const) {
       const { source, pulled } = make()
@@ -137,8 +137,12 @@ test('toWeb reads nothing ahead', async (t) => {
       const reader = stream.getReader()
       await within(reader.read(), 'read')
       await settle(5)
-      // The web stream itself asks for nothing; the stream of ours below it may fill up to its mark.
-      t.true(pulled() <= (name === 'toWeb(source)' ? 1 : items.length), `${name}: ${pulled()} after one read`)
+      // The web stream itself asks for nothing; the stream of ours below it may fill up to its mark, and a byte stream
+      // fills the view that the read brought.
+      t.true(
+        pulled() <= (name === 'toWeb(source)' && !('type' in options) ? 1 : items.length),
+        `${name}: ${pulled()} after one read`,
+      )
       await reader.cancel()
     }
   }
@@ -201,7 +205,9 @@ test('pipeThrough(buffer.toWeb()): frames, errors and cancel both ways', async (
   let cancelled: unknown
   const endless = new ReadableStream<Uint8Array>({
     pull: (controller) => controller.enqueue(Buffer.from('x\n')),
-    cancel: (reason) => void (cancelled = reason),
+    cancel(reason) {
+      cancelled = reason
+    },
   })
   const buffer = parser()
   const ends = watch(buffer)
@@ -257,7 +263,7 @@ test('a locked web stream is refused, a web sink is released for good', async (t
   const sink = new WritableStream<unknown>()
   await within(pump([1, 2], sink), 'pump')
   t.false(sink.locked)
-  await t.throwsAsync(sink.getWriter().write(3))
+  t.is(await sink.getWriter().closed, undefined)
 })
 
 test('new Response(stream.toWeb()), and a body into lines', async (t) => {
