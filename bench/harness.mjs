@@ -30,7 +30,7 @@ import { createHash } from 'node:crypto'
  * @property {number} [turnMs] a turn repeats its run so often that it takes about this long; default 15
  */
 /** @typedef {{ median: number, q1: number, q3: number }} Spread */
-/** @typedef {{ benchmark: string, against: string, goal: string, reached: string, met: boolean | null }} Row */
+/** @typedef {{ benchmark: string, against: string, goal: string, reached: string, ratio?: Spread, met: boolean | null }} Row */
 
 /** @param {number[]} values @returns {Spread} median and quartiles, interpolated */
 export function spread(values) {
@@ -135,14 +135,21 @@ export class Bench {
   /** @param {string} benchmark @param {string} against @param {number} limit @param {Spread} reached @param {string} [note] */
   atMost(benchmark, against, limit, reached, note = '') {
     const met = reached.median <= limit
-    this.rows.push({ benchmark, against, goal: `<= ${limit}x the time`, reached: times(reached) + note, met })
+    this.rows.push({
+      benchmark,
+      against,
+      goal: `<= ${limit}x the time`,
+      reached: times(reached) + note,
+      ratio: reached,
+      met,
+    })
   }
 
   /** @param {string} benchmark @param {string} against @param {number | undefined} least @param {Spread} reached @param {string} [note] */
   atLeast(benchmark, against, least, reached, note = '') {
     const goal = least === undefined ? '' : `>= ${least}x faster`
     const met = least === undefined ? null : reached.median >= least
-    this.rows.push({ benchmark, against, goal, reached: times(reached) + note, met })
+    this.rows.push({ benchmark, against, goal, reached: times(reached) + note, ratio: reached, met })
   }
 
   /** Something that is so or not so. @param {string} benchmark @param {string} goal @param {string} reached @param {boolean} met */

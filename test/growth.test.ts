@@ -6,7 +6,7 @@ import { lines } from '../lib/streams/index.js'
 // quadratic takes 64 times as long.
 const SCALE = 8
 const MARGIN = 24
-const LEAST = 16 * 1024
+const LEAST = 32 * 1024
 
 /** Feeds `size` bytes in pieces and asks after each; nothing is ever found. */
 type Feed = (size: number, piece: number) => void | Promise<void>
@@ -60,10 +60,10 @@ async function timed(fn: () => void | Promise<void>): Promise<number> {
   return performance.now() - start
 }
 
-/** Best of five each, in turns: what the machine does besides hits both. */
+/** Best of up to twelve each, in turns: what the machine does besides hits both, and only a real growth stays. */
 async function ratio(small: () => void | Promise<void>, large: () => void | Promise<void>): Promise<number> {
   let [a, b] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 12 && (round < 3 || b > a * MARGIN); round++) {
     a = Math.min(a, await timed(small))
     b = Math.min(b, await timed(large))
   }

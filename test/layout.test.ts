@@ -18,17 +18,20 @@ interface Import {
 
 const withoutComments = (text: string): string => text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
 
+/** `import x, { y } from '…'`, `export * as z from '…'`, with `type` or without. */
+const STATIC =
+  /^\s*(?:import|export)\s+(type\s+)?(?:\*(?:\s+as\s+[\w$]+)?|\{[^}]*\}|[\w$]+)(?:\s*,\s*(?:\{[^}]*\}|\*\s+as\s+[\w$]+))?\s*from\s*['"]([^'"]+)['"]/gm
+const SIDE_EFFECT = /^\s*import\s*['"]([^'"]+)['"]/gm
+/** Also of a module whose name is not written there, which is nobody's business to do here. */
+const DYNAMIC = /(?<!typeof )\b(?:import|require)\s*\(\s*(?:['"`]([^'"`]+)['"`])?/g
+
 function importsOf(text: string): Import[] {
   const code = withoutComments(text)
   const found: Import[] = []
-  for (const [, keyword = '', what = '', from = ''] of code.matchAll(
-    /^\s*(import|export)\s+([^'"]*?)\s*(?:from\s*)?['"]([^'"]+)['"]/gm,
-  )) {
-    if (keyword === 'export' && !/[*}]\s*$|[*}]\s*(as\s+\w+\s*)?$/.test(what.replace(/from\s*$/, ''))) continue
-    found.push({ from, typeOnly: what.startsWith('type ') })
+  for (const [, type, from = ''] of code.matchAll(STATIC)) found.push({ from, typeOnly: type !== undefined })
+  for (const pattern of [SIDE_EFFECT, DYNAMIC]) {
+    for (const [, from = 'of an unknown name'] of code.matchAll(pattern)) found.push({ from, typeOnly: false })
   }
-  for (const [, from = ''] of code.matchAll(/(?<!typeof )\bimport\s*\(\s*['"]([^'"]+)['"]/g))
-    found.push({ from, typeOnly: false })
   return found
 }
 
@@ -37,12 +40,12 @@ const roomOf = (path: string): string => {
   return parts[0] === 'types' ? 'types' : parts.length > 2 ? parts.slice(0, 2).join('/') : 'lib'
 }
 
-/** What is wrong with the imports of one file. */
-function faults(path: string, text: string): string[] {
+/** What is wrong with one file: its imports, and what it may not do at all. */
+function faults(path: string, text: string, floors = FLOORS): string[] {
   const wrong: string[] = []
   const say = (what: string): void => void wrong.push(`${path}: ${what}`)
   const room = roomOf(path)
-  const floor = FLOORS[room]
+  const floor = floors[room]
   if (floor === undefined) say(`room ${room} has no floor`)
   for (const { from, typeOnly } of importsOf(text)) {
     if (from.startsWith('node:')) {
@@ -52,13 +55,16 @@ function faults(path: string, text: string): string[] {
       if (!from.endsWith('.js')) say(`imports ${from} without .js`)
       const target = new URL(from, `file:///${path}`).pathname.slice(1).replace(/\.js$/, '.ts')
       const to = roomOf(target)
-      if (to !== room && (FLOORS[to] ?? 99) >= (floor ?? 0)) say(`imports ${to}, which is not below ${room}`)
+      if (to !== room && (floors[to] ?? 99) >= (floor ?? 0)) say(`imports ${to}, which is not below ${room}`)
       if (room === 'types' && to !== 'types') say(`types import only types, not ${from}`)
     } else if (PACKAGES[path] !== from) say(`imports the package ${from}`)
   }
   const code = withoutComments(text)
   if (/^(?:export\s+)?(?:const|let)\b.*=\s*await\b|^await\b/m.test(code)) say('top-level await: require() would fail')
-  if (/\beval\s*\(|\bnew\s+Function\b|\bFunction\s*\(/.test(code)) say('makes code from text')
+  if (/\beval\s*\(|\bnew\s+Function\b|\bFunction\s*\(|['"](?:node:)?vm['"]/.test(code)) say('makes code from text')
+  // Bytes from outside meet searches that are linear on any input, never a pattern.
+  if (/(?:[=(,:[!&|?{;>]|\breturn)\s*\/(?![/*])[^\n]*\/|\bRegExp\s*\(/.test(code)) say('has a regular expression')
+  if (!NODE_FILES.has(path) && /(?<![\w.$])Buffer\b(?!\?)/.test(code)) say('names Buffer, which only Node has')
   return wrong
 }
 
@@ -97,8 +103,22 @@ test('the check sees what it is there for', (t) => {
     ['lib/base/x.ts', 'const x = await something()'],
     ['lib/base/x.ts', "new Function('return 1')"],
     ['lib/base/x.ts', "eval('1')"],
+    ['lib/streams/node.ts', "import { runInThisContext } from 'node:vm'"],
+    ['lib/buffer/x.ts', 'if (/^a+$/.test(text)) count++'],
+    ['lib/buffer/x.ts', 'const pattern = new RegExp(text)'],
+    ['lib/buffer/x.ts', 'export function f(bytes: Buffer): number {}'],
+    ['lib/buffer/x.ts', 'const all = Buffer.concat(list)'],
+    ['lib/buffer/x.ts', "export class A {}\nimport { b } from '../streams/x.js'"],
+    ['lib/buffer/x.ts', "import a, { type B } from '../streams/x.js'"],
+    ['lib/buffer/x.ts', "import type { A } from '../streams/x.js'"],
+    ['lib/buffer/x.ts', "export * as all from '../streams/x.js'"],
+    ['lib/streams/x.ts', 'const found = await import(name)'],
+    ['lib/streams/node.ts', "const fs = require('fs')"],
   ]
   for (const [path, text] of bad) t.true(faults(path, text).length > 0, text)
+  const twoOfAFloor = { ...FLOORS, 'lib/codec': 2 }
+  t.true(faults('lib/codec/x.ts', "import { a } from '../buffer/index.js'", twoOfAFloor).length > 0)
+  t.deepEqual(faults('lib/codec/x.ts', "import { a } from '../base/bytes.js'", twoOfAFloor), [])
   const good: [string, string][] = [
     [
       'lib/streams/x.ts',
@@ -106,6 +126,8 @@ test('the check sees what it is there for', (t) => {
     ],
     ['lib/base/x.ts', "// import { a } from '../buffer/index.js'\nexport const from = 'x'\nexport const text = 'y'"],
     ['lib/index.ts', "export * from './streams/index.js'"],
+    ['lib/base/x.ts', 'const half = (a + b) / 2 / c\nconst natives = (globalThis as { Buffer?: object }).Buffer'],
+    ['lib/streams/node.ts', 'export const f = (bytes: Buffer): Buffer => Buffer.from(bytes)'],
     ['lib/base/x.ts', 'async function f() {\n  const x = await g()\n}'],
   ]
   for (const [path, text] of good) t.deepEqual(faults(path, text), [])

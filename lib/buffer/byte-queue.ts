@@ -202,6 +202,13 @@ export class ByteQueue extends PartQueue {
 
   /** Drops the prefix if the queue starts with it; undefined: what is there fits so far, but is too short to say. */
   skipIfStartsWith(prefix: Delimiter): boolean | undefined {
+    if (prefix === '\r\n' && this._off + 2 < this._end) {
+      // What most messages end with, inside one part: no look-up.
+      if (this._u8[this._off] !== CR || this._u8[this._off + 1] !== LF) return false
+      this._off += 2
+      this._length -= 2
+      return true
+    }
     const u8 = delimiterBytes(prefix, 'prefix')
     const { length } = u8
     const off = this._off

@@ -16,7 +16,7 @@ export class ParserRun<F> {
   #iterator: Iterator<void, void, void> | undefined
   #finished = false
 
-  constructor(parser: Parser<F>, queue: ByteQueue, sink: (frame: F) => void) {
+  constructor(parser: Parser<F>, queue: ByteQueue, sink?: (frame: F) => void) {
     if (typeof parser !== 'function') throw new ArgumentError('parser', 'a generator function', parser)
     this.#parser = parser
     this.#queue = queue
@@ -73,26 +73,23 @@ export class ParserRun<F> {
 export class FrameParser<F> {
   /** What has been pushed and not been used yet. */
   readonly queue: ByteQueue
-  #frames: F[] = []
   readonly #run: ParserRun<F>
 
   constructor(parser: Parser<F>, options?: ByteQueueOptions) {
     this.queue = new ByteQueue(options)
-    this.#run = new ParserRun<F>(parser, this.queue, (frame) => {
-      this.#frames.push(frame)
-    })
+    this.#run = new ParserRun<F>(parser, this.queue)
   }
 
   /** When `push` or `end` threw: the frames that were complete before the fault. */
   get frames(): F[] {
-    return this.#frames
+    return this.#run.operation.frames
   }
 
   /** Adds bytes (see `ByteQueue.append`) and returns the frames that are complete now. Throws the parser's fault. */
   push(data: AnyBytes): F[] {
     if (this.#run.operation.ended)
       throw new BufferError('MILL_TRAILING_DATA', 'push() after end()', { bytes: 0, offset: this.queue.offset })
-    this.#frames = []
+    this.#run.operation.frames = []
     this.queue.append(data)
     this.#run.advance()
     return this.#take()
@@ -100,14 +97,14 @@ export class FrameParser<F> {
 
   /** No more bytes: returns the last frames. Throws `MILL_UNEXPECTED_END` inside a message. */
   end(): F[] {
-    this.#frames = []
+    this.#run.operation.frames = []
     this.#run.end()
     return this.#take()
   }
 
   #take(): F[] {
-    const frames = this.#frames
-    this.#frames = []
+    const { frames } = this.#run.operation
+    this.#run.operation.frames = []
     return frames
   }
 }
