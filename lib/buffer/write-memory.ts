@@ -1,3 +1,4 @@
+import { allocate } from '../base/bytes.js'
 import { ArgumentError } from '../base/errors.js'
 import { Memory } from './memory.js'
 import { MemoryPool } from './pool.js'
@@ -54,7 +55,7 @@ export class WriteMemory {
     let rounded = this.#minimum
     while (rounded < size) rounded *= 2
     rounded = Math.min(rounded, this.maximum)
-    const u8 = this.#pool === null ? new Uint8Array(rounded) : this.#pool.acquire(rounded)
+    const u8 = this.#pool === null ? allocate(rounded) : this.#pool.acquire(rounded)
     return new Memory(u8, this.#pool)
   }
 

@@ -101,7 +101,7 @@ class ChunkedBufferStream extends DuplexFace {
   }
 
   get reader(): AsyncReader {
-    return this.#reader
+    return this.#reader as unknown as AsyncReader
   }
 
   get length(): number {
@@ -349,6 +349,13 @@ class ChunkedBufferStream extends DuplexFace {
 
   at(index: number): number | undefined {
     return this.queue.at(index)
+  }
+
+  /** Without a parser and before the readable side is used, bytes go back into the queue, where the verbs find them. */
+  override unshift(item: unknown): void {
+    if (this.#run !== undefined || this._mode !== 0 || this._finished || this.destroying || !isAnyBytes(item))
+      super.unshift(item)
+    else this.queue._putBack(item)
   }
 
   /** Throws if the bytes belong to a parser, to a pending operation or to the readable side. */

@@ -1,4 +1,3 @@
-import type { Delimiter } from '../../types/bytes.js'
 import { BufferError } from '../base/errors.js'
 import type { Reads } from '../buffer/index.js'
 import type { Operation } from '../buffer/parser.js'
@@ -20,13 +19,43 @@ export interface ReaderHost {
   _afterRead(): void
 }
 
-type Answer<K extends keyof Reads> = ReturnType<Reads[K]> | Promise<ReturnType<Reads[K]>>
+const VERBS = [
+  'more',
+  'take',
+  'peek',
+  'skip',
+  'until',
+  'line',
+  'integer',
+  'expect',
+  'uint8',
+  'uint16BE',
+  'uint16LE',
+  'uint32BE',
+  'uint32LE',
+  'bigUint64BE',
+  'bigUint64LE',
+  'varint',
+  'rest',
+] as const satisfies (keyof Reads)[]
 
-export class Reader implements AsyncReader {
+type Ask = (a?: unknown, b?: unknown) => unknown
+
+/** What is behind an {@link AsyncReader}. The verbs are added below: each hands its arguments to the operation and waits only if it must. */
+export class Reader {
   readonly #operation: Operation<never>
   readonly #host: ReaderHost
-  #resolve: ((answer: never) => void) | undefined
+  #resolve: ((answer: unknown) => void) | undefined
   #reject: ((error: unknown) => void) | undefined
+
+  static {
+    for (const verb of VERBS) {
+      const value = function (this: Reader, a?: unknown, b?: unknown): unknown {
+        return this.#ask(verb, a, b)
+      }
+      Object.defineProperty(Reader.prototype, verb, { value, writable: true, configurable: true })
+    }
+  }
 
   constructor(operation: Operation<never>, host: ReaderHost) {
     this.#operation = operation
@@ -47,9 +76,9 @@ export class Reader implements AsyncReader {
       this.fail(error)
       return
     }
-    const resolve = this.#resolve as (answer: unknown) => void
+    const resolve = this.#resolve
     this.#resolve = this.#reject = undefined
-    resolve(this.#operation.answer)
+    resolve?.(this.#operation.answer)
   }
 
   /** Rejects the operation that waits. */
@@ -60,162 +89,27 @@ export class Reader implements AsyncReader {
     reject?.(error)
   }
 
-  #begin(): Operation<never> {
-    if (this.#reject !== undefined) {
-      throw new BufferError('MILL_READ_PENDING', 'Another operation of this reader is still waiting')
-    }
-    this.#host._beforeRead()
-    return this.#operation
-  }
-
-  // biome-ignore lint/suspicious/noExplicitAny: each verb below knows its own answer
-  #answer(_asked: unknown): any {
+  #ask(verb: (typeof VERBS)[number], a: unknown, b: unknown): unknown {
     const operation = this.#operation
-    if (operation.attempt()) {
-      const { answer } = operation
-      this.#host._afterRead()
-      return answer
+    try {
+      if (this.#reject !== undefined) {
+        throw new BufferError('MILL_READ_PENDING', 'Another operation of this reader is still waiting')
+      }
+      this.#host._beforeRead()
+      const ask = operation[verb] as Ask
+      ask.call(operation, a, b)
+      if (operation.attempt()) {
+        const { answer } = operation
+        this.#host._afterRead()
+        return answer
+      }
+    } catch (error) {
+      return Promise.reject(error)
     }
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
       this.#host._afterRead() // a source that waits for room may be needed to go on
     })
-  }
-
-  more(): Answer<'more'> {
-    try {
-      return this.#answer(this.#begin().more())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  take(count: number): Answer<'take'> {
-    try {
-      return this.#answer(this.#begin().take(count))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  peek(count: number): Answer<'peek'> {
-    try {
-      return this.#answer(this.#begin().peek(count))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  skip(count: number): Answer<'skip'> {
-    try {
-      return this.#answer(this.#begin().skip(count))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  until(delimiter: Delimiter, options?: { include?: boolean; max?: number }): Answer<'until'> {
-    try {
-      return this.#answer(this.#begin().until(delimiter, options))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  line(options?: { keepEnd?: boolean; max?: number }): Answer<'line'> {
-    try {
-      return this.#answer(this.#begin().line(options))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  integer(until?: Delimiter, radix?: 10 | 16): Answer<'integer'> {
-    try {
-      return this.#answer(this.#begin().integer(until, radix))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  expect(bytes: Delimiter): Answer<'expect'> {
-    try {
-      return this.#answer(this.#begin().expect(bytes))
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  uint8(): Answer<'uint8'> {
-    try {
-      return this.#answer(this.#begin().uint8())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  uint16BE(): Answer<'uint16BE'> {
-    try {
-      return this.#answer(this.#begin().uint16BE())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  uint16LE(): Answer<'uint16LE'> {
-    try {
-      return this.#answer(this.#begin().uint16LE())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  uint32BE(): Answer<'uint32BE'> {
-    try {
-      return this.#answer(this.#begin().uint32BE())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  uint32LE(): Answer<'uint32LE'> {
-    try {
-      return this.#answer(this.#begin().uint32LE())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  bigUint64BE(): Answer<'bigUint64BE'> {
-    try {
-      return this.#answer(this.#begin().bigUint64BE())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  bigUint64LE(): Answer<'bigUint64LE'> {
-    try {
-      return this.#answer(this.#begin().bigUint64LE())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  varint(): Answer<'varint'> {
-    try {
-      return this.#answer(this.#begin().varint())
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  rest(): Answer<'rest'> {
-    try {
-      return this.#answer(this.#begin().rest())
-    } catch (error) {
-      return Promise.reject(error)
-    }
   }
 }
