@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process'
 import { getEventListeners } from 'node:events'
 import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import fc from 'fast-check'
@@ -142,6 +144,11 @@ test('bytes: comparing, joining, searching and decoding agree with Buffer', (t) 
   t.is(utf8(Uint8Array.of(0xef, 0xbb, 0xbf, 65)), '\ufeffA')
   const own = allocate(10)
   t.deepEqual([own.length, own.byteOffset, own.buffer.byteLength], [10, 0, 10])
+})
+
+test('bytes: without Buffer, as in a browser, everything comes out the same', async (t) => {
+  const program = fileURLToPath(new URL('fixtures/no-buffer.js', import.meta.url))
+  t.is((await promisify(execFile)(process.execPath, [program])).stdout, 'the same\n')
 })
 
 test('crc32c: the check value, chained at every place, any seam', (t) => {

@@ -119,8 +119,9 @@ class ChunkedBufferStream extends DuplexFace {
   // ---- bytes come in ----------------------------------------------------------------------------------------------
 
   override write(item: unknown): boolean {
-    if (this.destroying || this._complete) return false
+    if (this.destroying) return false
     if (this.#ended) return this.#refuse(writeAfterEnd())
+    if (this._complete) return false // a fault waits behind frames that are still unread
     if (!isAnyBytes(item)) return this.#refuse(unsupportedItem(item, 'bytes or a string here'))
     if (this.#backlog.size > 0 || !this.#hasRoom()) this.#backlog.add(item, weigh(item))
     else this.#take(item)
@@ -172,38 +173,49 @@ class ChunkedBufferStream extends DuplexFace {
 
   /** Like `queue.append`; does not wait: look at `writableNeedDrain`. */
   append(data: AnyBytes): void {
-    this.#feed(() => this.queue.append(data))
+    this.#beforeFeed()
+    this.queue.append(data)
+    this.#afterFeed()
   }
 
   extend(data: AnyBytes | Iterable<AnyBytes>): void {
-    this.#feed(() => this.queue.extend(data))
+    this.#beforeFeed()
+    this.queue.extend(data)
+    this.#afterFeed()
   }
 
   getChunk(sizeHint?: number): Uint8Array {
-    this.#flushBacklog()
+    this.#beforeFeed()
     return this.queue.getChunk(sizeHint)
   }
 
   /** After `destroy()` the bytes are dropped: a kernel that was reading into the chunk may report at any time. */
   chunkWritten(count: number): void {
-    this.#feed(() => this.queue.chunkWritten(count))
+    this.queue.chunkWritten(count)
+    this.#afterFeed()
   }
 
-  #feed(into: () => void): void {
+  /** Bytes that were written earlier come earlier. */
+  #beforeFeed(): void {
     if (this.#ended) throw writeAfterEnd()
-    this.#flushBacklog()
-    into()
+    while (this.#backlog.size > 0) {
+      const item = this.#backlog.shift() as AnyBytes
+      try {
+        this.queue.append(item)
+      } catch (error) {
+        this.#backlog.putBack(item, weigh(item))
+        throw error
+      }
+    }
+  }
+
+  #afterFeed(): void {
     if (this.destroying) {
-      this.queue.clear()
+      if (!this.#failedByInput()) this.queue.clear()
       return
     }
     this.#flow()
     this.#askToWait()
-  }
-
-  /** Bytes that were written earlier come earlier. */
-  #flushBacklog(): void {
-    for (let item = this.#backlog.shift(); item !== undefined; item = this.#backlog.shift()) this.queue.append(item)
   }
 
   // ---- and are worked through ---------------------------------------------------------------------------------------

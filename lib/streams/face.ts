@@ -61,6 +61,7 @@ export function readSide(Base: typeof ReadMachine) {
     _held: Callback | undefined = undefined
     _pipedTo: Emits | undefined = undefined
     _paused = false
+    _waking = false
     _decode: ((bytes: Uint8Array[] | undefined) => string) | undefined = undefined
     /** Items are bytes: `toNode()` need not be in object mode. */
     _carriesBytes = false
@@ -108,7 +109,7 @@ export function readSide(Base: typeof ReadMachine) {
       if (rest) this._outbox.add(rest, weigh(rest))
       this._complete = true
       if (this._outbox.size > 0) this._wake()
-      else if (this._mode !== NOBODY) this._settle()
+      else if (this._tap?.waiting === true || (this._mode === EVENTS && this._held !== undefined)) this._settle()
     }
 
     /** No more items: the error comes after those that wait. */
@@ -123,7 +124,7 @@ export function readSide(Base: typeof ReadMachine) {
 
     _wake(): void {
       if (this._tap !== undefined) this._tap.wake(true)
-      else if (this._held !== undefined && this._mode === EVENTS) this._feed(this._release())
+      else if (this._held !== undefined && this._mode === EVENTS) this._wakeEvents()
     }
 
     _refill(): void {
@@ -203,11 +204,17 @@ export function readSide(Base: typeof ReadMachine) {
       if (this._mode === EVENTS) return
       if (this._mode === TAP) throw alreadyReading()
       this._mode = EVENTS
-      if (this._held !== undefined) queueMicrotask(() => this._wakeEvents())
+      if (this._held !== undefined) this._wakeEvents()
     }
 
+    /** Listeners are called from a microtask of their own: what they throw is theirs, not a fault of a parser. */
     _wakeEvents(): void {
-      if (this._held !== undefined) this._feed(this._release())
+      if (this._waking) return
+      this._waking = true
+      queueMicrotask(() => {
+        this._waking = false
+        if (this._held !== undefined) this._feed(this._release())
+      })
     }
 
     // ---- the machine's hooks ---------------------------------------------------------------------------------------

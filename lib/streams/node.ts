@@ -23,17 +23,26 @@ class Pusher {
   readonly #tap: Tap<unknown>
   readonly #objectMode: boolean
   #waiting = false
+  /** What ends the stream once Node has given away what it holds. */
+  #fault: Error | undefined
 
   constructor(node: Readable, tap: Tap<unknown>, objectMode: boolean) {
     this.#node = node
     this.#tap = tap
     this.#objectMode = objectMode
-    tap.onfail = (error) => node.destroy(error)
+    tap.onfail = (error) => {
+      if (node.readableLength === 0) node.destroy(error)
+      else this.#fault = error
+    }
   }
 
   /** One item for each time Node asks: what waits, waits on our side, and a fault takes nothing with it. */
   fill(): void {
     if (this.#waiting) return
+    if (this.#fault !== undefined) {
+      this.#node.destroy(this.#fault)
+      return
+    }
     const item = this.#tap.take()
     if (item === undefined) this.#wait()
     else this.#push(item)

@@ -32,6 +32,11 @@ export class Tap<T> {
     this.stream = stream
   }
 
+  /** Somebody waits for {@link arrival}. */
+  get waiting(): boolean {
+    return this.#resolve !== undefined
+  }
+
   /** The next item, if one is there. */
   take(): T | undefined {
     if (this.released) return undefined
