@@ -15,7 +15,7 @@ export type {
   WritableOf,
 } from '../../types/source.js'
 export { AbortError, ArgumentError, BufferError, isMillraceError, MillraceError, StreamError } from '../base/errors.js'
-export type { AnyBytes } from '../buffer/index.js'
+export type { AnyBytes, ByteQueueOptions, Bytes, Need, Parser, ParserInput, Reads } from '../buffer/index.js'
 export {
   ChunkedBuffer,
   type ChunkedBufferConstructor,

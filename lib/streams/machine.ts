@@ -88,12 +88,20 @@ export function closed(stream: {
   })
 }
 
+interface PipedSource extends Emits {
+  readonly writable?: boolean
+  readonly socket?: unknown
+  destroy?(): void
+}
+
 /**
  * Node's `pipe()` forgets its destination when the source fails or goes away: the destination would wait for ever.
- * Streams of ours are destroyed with the source's error instead.
+ * Streams of ours are destroyed with the source's error instead. The other way round, a source that can only be read is
+ * destroyed when its destination is: it would stay open, paused, for good. One that can be answered (a socket, the
+ * request of an HTTP server) is left to its owner.
  */
 export function followPipes(stream: Machine): void {
-  stream.on('pipe', (source: Emits) => {
+  stream.on('pipe', (source: PipedSource) => {
     let ended = false
     const onEnd = (): void => {
       ended = true
@@ -103,16 +111,22 @@ export function followPipes(stream: Machine): void {
       forget()
       if (!ended) stream.destroy(prematureClose())
     }
+    const onGone = (): void => {
+      forget()
+      if (!ended && source.writable !== true && source.socket === undefined) source.destroy?.()
+    }
     const forget = (gone?: unknown): void => {
       if (gone !== undefined && gone !== source) return
       source.off('end', onEnd)
       source.off('error', onError)
       source.off('close', onClose)
       stream.off('unpipe', forget)
+      stream.off('close', onGone)
     }
     source.on('end', onEnd)
     source.on('error', onError)
     source.on('close', onClose)
     stream.on('unpipe', forget)
+    stream.prependListener('close', onGone) // before Node's own pipe() takes itself off
   })
 }
