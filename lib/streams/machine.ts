@@ -115,18 +115,23 @@ export function followPipes(stream: Machine): void {
       forget()
       if (!ended && source.writable !== true && source.socket === undefined) source.destroy?.()
     }
-    const forget = (gone?: unknown): void => {
-      if (gone !== undefined && gone !== source) return
+    // Node's pipe() takes itself off when its destination fails, and before our 'close'.
+    const onUnpipe = (from: unknown): void => {
+      if (from !== source) return
+      if (stream.destroying) onGone()
+      else forget()
+    }
+    const forget = (): void => {
       source.off('end', onEnd)
       source.off('error', onError)
       source.off('close', onClose)
-      stream.off('unpipe', forget)
+      stream.off('unpipe', onUnpipe)
       stream.off('close', onGone)
     }
     source.on('end', onEnd)
     source.on('error', onError)
     source.on('close', onClose)
-    stream.on('unpipe', forget)
-    stream.prependListener('close', onGone) // before Node's own pipe() takes itself off
+    stream.on('unpipe', onUnpipe)
+    stream.on('close', onGone)
   })
 }
