@@ -263,11 +263,11 @@ export class ByteQueue extends PartQueue {
 
   /** One byte, negative from the end; undefined outside. */
   at(index: number): number | undefined {
+    const near = this._off + index
+    if (index >>> 0 === index && near < this._end) return this._u8[near]
     if (!Number.isInteger(index)) throw new ArgumentError('index', 'a whole number', index)
     const i = index < 0 ? this._length + index : index
     if (i < 0 || i >= this._length) return undefined
-    const near = this._off + i
-    if (near < this._end) return this._u8[near]
     const position = this.offset + i
     const part = this._parts[partAt(this._parts, this._head, position)] as Part
     return part.u8[part.start + position - part.position]
