@@ -3,8 +3,8 @@ import { ArgumentError } from '../base/errors.js'
 import { type AnyBytes, Bytes, bytesOf, checkCount, checkIndex, decoder, handle, sameAt, sliceParts } from './bytes.js'
 import { delimiterBytes, Needle, partAt, search } from './find.js'
 import { decodeLines } from './lines.js'
-import type { Memory, Part } from './memory.js'
-import { parseInteger, parseVarint, uint } from './numbers.js'
+import { type Memory, type Part, partOf } from './memory.js'
+import { bigUint, parseInteger, parseVarint, uint } from './numbers.js'
 import { PartQueue } from './part-queue.js'
 
 export type { ByteQueueOptions } from './part-queue.js'
@@ -45,18 +45,25 @@ export class ByteQueue extends PartQueue {
     return this.#takeAcross(count)
   }
 
+  /** To the end of the first part or beyond. The references of parts that are used up go over to the Bytes. */
   #takeAcross(count: number): Bytes {
-    if (count > 0 && count === this._end - this._off) {
-      // The whole rest of a part: its reference goes over to the Bytes.
+    const parts: Part[] = []
+    for (let left = count; left > 0; ) {
+      const memory = this._memory as Memory
       const start = this._off
-      this._off = this._end
-      this._length -= count
-      const memory = this._next() as Memory
-      return handle(memory, start, start + count)
+      const size = Math.min(left, this._end - start)
+      this._off = start + size
+      if (this._off === this._end) this._next()
+      else memory.refs++
+      if (size === count) {
+        this._length -= count
+        return handle(memory, start, start + size)
+      }
+      parts.push(partOf(memory, start, start + size, count - left))
+      left -= size
     }
-    const bytes = this.peek(count)
-    this._consume(count)
-    return bytes
+    this._length -= count
+    return bytesOf(parts, count)
   }
 
   /** Exactly `count` bytes, or nothing. */
@@ -165,14 +172,10 @@ export class ByteQueue extends PartQueue {
     return uint(this, 4, true)
   }
   takeBigUInt64BE(): bigint | undefined {
-    if (this._length < 8) return undefined
-    const high = uint(this, 4, false) as number
-    return (BigInt(high) << 32n) | BigInt(uint(this, 4, false) as number)
+    return bigUint(this, false)
   }
   takeBigUInt64LE(): bigint | undefined {
-    if (this._length < 8) return undefined
-    const low = uint(this, 4, true) as number
-    return (BigInt(uint(this, 4, true) as number) << 32n) | BigInt(low)
+    return bigUint(this, true)
   }
 
   /** Unsigned LEB128 up to 2^53-1, in at most 8 bytes. Throws `MILL_BAD_NUMBER`. */

@@ -16,6 +16,14 @@ export function uint(queue: ByteQueue, size: 1 | 2 | 4, little: boolean): number
   return value
 }
 
+/** An unsigned integer of 8 bytes, or undefined when they are not there yet. */
+export function bigUint(queue: ByteQueue, little: boolean): bigint | undefined {
+  if (queue.length < 8) return undefined
+  const first = BigInt(uint(queue, 4, little) as number)
+  const second = BigInt(uint(queue, 4, little) as number)
+  return little ? (second << 32n) | first : (first << 32n) | second
+}
+
 /** Unsigned LEB128, least significant group first: 7 bits a byte, the eighth says that more follow. */
 export function parseVarint(queue: ByteQueue): number | undefined {
   let value = 0
