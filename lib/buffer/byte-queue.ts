@@ -1,7 +1,7 @@
 import type { Delimiter } from '../../types/bytes.js'
 import { ArgumentError } from '../base/errors.js'
 import { type AnyBytes, Bytes, bytesOf, checkCount, checkIndex, decoder, handle, sameAt, sliceParts } from './bytes.js'
-import { delimiterBytes, Needle, partAt, search } from './find.js'
+import { delimiterBytes, type Needle, Needles, partAt, search } from './find.js'
 import { decodeLines } from './lines.js'
 import { type Memory, type Part, partOf } from './memory.js'
 import { bigUint, parseInteger, parseVarint, uint } from './numbers.js'
@@ -11,16 +11,13 @@ export type { ByteQueueOptions } from './part-queue.js'
 
 const LF = 10
 const CR = 13
-/** Delimiters whose search position is remembered. */
-const NEEDLES = 4
 
 /**
  * Bytes in, zero-copy pieces out. What you append you promise not to change. "Not enough yet" is `undefined`, and what
  * returns `undefined` or throws has consumed nothing.
  */
 export class ByteQueue extends PartQueue {
-  #needles: Needle[] = []
-  #oldest = 0
+  readonly #needles = new Needles()
 
   /** Points at all of them, in order; same as `Bytes.merge`. */
   static merge(parts: Iterable<AnyBytes>): Bytes {
@@ -73,7 +70,7 @@ export class ByteQueue extends PartQueue {
 
   /** Up to the delimiter, which is taken too and dropped unless `include`. Throws for an empty one. */
   takeUntil(delimiter: Delimiter, options?: { include?: boolean }): Bytes | undefined {
-    const needle = this.#needle(delimiter)
+    const needle = this.#needles.get(delimiter)
     if (needle.bytes.length === 0) throw new ArgumentError('delimiter', 'not empty', delimiter)
     const at = this.#locate(needle)
     if (at === -1) return undefined
@@ -86,7 +83,7 @@ export class ByteQueue extends PartQueue {
 
   /** Up to LF; a CR right before it goes with it, a CR alone is data. */
   takeLine(options?: { keepEnd?: boolean }): Bytes | undefined {
-    const at = this.#locate(this.#needle(LF))
+    const at = this.#locate(this.#needles.get(LF))
     if (at === -1) return undefined
     const length = at - this.offset
     if (options?.keepEnd === true) return this.take(length + 1)
@@ -100,7 +97,7 @@ export class ByteQueue extends PartQueue {
   takeLines(encoding: 'utf8' | 'latin1' = 'utf8'): string[] {
     const decode = decoder(encoding)
     const lines: string[] = []
-    const needle = this.#needle(LF)
+    const needle = this.#needles.get(LF)
     for (let at = this.#locate(needle); at !== -1; at = this.#locate(needle)) {
       if (at >= this._shift + this._end) {
         const line = this.takeLine() as Bytes
@@ -238,7 +235,7 @@ export class ByteQueue extends PartQueue {
   /** @internal */
   override _putBack(data: AnyBytes): void {
     super._putBack(data)
-    this.#needles = [] // what they know of this place is no longer true
+    this.#needles.clear() // what they know of this place is no longer true
   }
 
   // ---- looking ------------------------------------------------------------------------------------------------------
@@ -255,7 +252,7 @@ export class ByteQueue extends PartQueue {
 
   /** Where the first whole match inside [start, end) begins, or -1; an empty one is found at `start`. */
   find(delimiter: Delimiter, start?: number, end?: number): number {
-    const needle = this.#needle(delimiter)
+    const needle = this.#needles.get(delimiter)
     const from = checkIndex(start, 0, 'start')
     const to = checkIndex(end, this._length, 'end')
     if (from > this._length) return -1
@@ -274,19 +271,6 @@ export class ByteQueue extends PartQueue {
     const position = this.offset + i
     const part = this._parts[partAt(this._parts, this._head, position)] as Part
     return part.u8[part.start + position - part.position]
-  }
-
-  /** The delimiter made ready, with the memory of where it was searched. */
-  #needle(delimiter: Delimiter): Needle {
-    const needles = this.#needles
-    for (let i = 0; i < needles.length; i++) {
-      const needle = needles[i] as Needle
-      if (needle.is(delimiter)) return needle
-    }
-    const needle = new Needle(delimiter)
-    if (needles.length < NEEDLES) needles.push(needle)
-    else needles[this.#oldest++ % NEEDLES] = needle
-    return needle
   }
 
   /** Position of the delimiter's first whole match, or -1; remembers from where on to look the next time. */

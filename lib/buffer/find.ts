@@ -44,6 +44,32 @@ export class Needle {
   }
 }
 
+/** Delimiters of a queue whose search position is remembered. */
+const REMEMBERED = 4
+
+/** The last few delimiters a queue was searched for. */
+export class Needles {
+  #list: Needle[] = []
+  #oldest = 0
+
+  /** The delimiter made ready, with the memory of where it was searched. Throws `MILL_INVALID_ARGUMENT`. */
+  get(delimiter: Delimiter): Needle {
+    const list = this.#list
+    for (let i = 0; i < list.length; i++) {
+      const needle = list[i] as Needle
+      if (needle.is(delimiter)) return needle
+    }
+    const needle = new Needle(delimiter)
+    if (list.length < REMEMBERED) list.push(needle)
+    else list[this.#oldest++ % REMEMBERED] = needle
+    return needle
+  }
+
+  clear(): void {
+    this.#list = []
+  }
+}
+
 /** What a delimiter stands for, as bytes. Points where it can. Throws `MILL_INVALID_ARGUMENT`. */
 export function delimiterBytes(delimiter: Delimiter, argument = 'delimiter'): Uint8Array {
   if (typeof delimiter === 'number') {
