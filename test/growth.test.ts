@@ -27,6 +27,11 @@ const feeds: Record<string, Feed> = {
   takeLines: feed((queue) => queue.takeLines()),
   'takeUntil, 2 bytes': feed((queue) => queue.takeUntil('ab')),
   'takeUntil, 40 bytes': feed((queue) => queue.takeUntil(`${'a'.repeat(39)}b`)),
+  // As long as a sixteenth of the input: looking at it anew for each piece would cost pieces times length.
+  'takeUntil, a delimiter that grows with the input': (size, piece) => {
+    const delimiter = Buffer.from(`${'a'.repeat(size / 16)}b`)
+    feed((queue) => queue.takeUntil(delimiter))(size, piece)
+  },
   'find without a start': feed((queue) => queue.find('ab')),
   'two delimiters in turn': feed((queue) => {
     queue.find('ab')
