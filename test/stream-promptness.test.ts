@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { createServer } from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { Readable, Writable } from 'node:stream'
 import test from 'ava'
+import { type AnyBytes, Bytes } from '../lib/buffer/index.js'
 import { ChunkedBuffer, lines, pump, readable } from '../lib/streams/index.js'
 import { settle, within } from './fixtures/stream-kit.js'
 
@@ -139,4 +141,79 @@ test('B4: a CR at the very end of the input is data, and counts', async (t) => {
   }
   t.deepEqual(await gather('abc\r\nab\r'), ['abc', 'ab\r'])
   await t.throwsAsync(gather('abc\r'), { code: 'MILL_TOO_LONG' })
+})
+
+test('small pieces, strings and large pieces in one batch keep their order and their bytes', async (t) => {
+  const items = [
+    'a',
+    Buffer.from('b'),
+    Buffer.from('c'),
+    'd',
+    Bytes.merge(['e', 'f']),
+    'g',
+    Buffer.alloc(2000, 'h'),
+    Buffer.from('i'),
+    '',
+    'j',
+  ]
+  const written: Buffer[] = []
+  const sink = new Writable({
+    highWaterMark: 2 ** 20,
+    write(chunk, _, done) {
+      written.push(chunk)
+      done()
+    },
+  })
+  await pump<AnyBytes>(items, sink)
+  t.is(Buffer.concat(written).toString(), `abcdefg${'h'.repeat(2000)}ij`)
+  t.true(written.length < items.length, 'neighbours were joined')
+})
+
+test('toNode: a frame that Node holds is not lost when a fault comes later', async (t) => {
+  const buffer = new ChunkedBuffer<string>({
+    parser: function* (input) {
+      while (yield* input.more()) {
+        yield* input.expect('a')
+        input.emit('a')
+      }
+    },
+  })
+  const node = buffer.toNode()
+  node.read(0)
+  buffer.write('a')
+  await settle(3)
+  t.is(node.readableLength, 1)
+  buffer.write('x')
+  await settle(3)
+  const seen: string[] = []
+  await t.throwsAsync(
+    async () => {
+      for await (const frame of node) seen.push(frame)
+    },
+    { code: 'MILL_UNEXPECTED_BYTES' },
+  )
+  t.deepEqual(seen, ['a'])
+})
+
+test('an abort gives the reason itself, whatever it is', async (t) => {
+  for (const reason of [0, '', null, 'text', { any: 'thing' }]) {
+    const controller = new AbortController()
+    controller.abort(reason)
+    t.is(await pump(['a'], () => {}, { signal: controller.signal }).catch((seen) => seen), reason)
+  }
+})
+
+test('a sink of pipe() that fails while nobody listens is an uncaught error, as with any stream', (t) => {
+  const program = `
+    import { Writable } from 'node:stream'
+    import { readable } from ${JSON.stringify(new URL('../lib/index.js', import.meta.url).href)}
+    process.on('uncaughtException', (error) => {
+      console.log('uncaught', error.message)
+      process.exit(7)
+    })
+    readable(['a']).pipe(new Writable({ write: (chunk, encoding, done) => done(new Error('sink')) }))
+    setTimeout(() => console.log('silence'), 500)`
+  const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
+  t.is(stdout.trim(), 'uncaught sink')
+  t.is(status, 7)
 })
