@@ -1,5 +1,6 @@
 import { ArgumentError } from './errors.js'
 
+/** What a cache may hold, and who is told when an entry goes. */
 export interface LruOptions<K, V> {
   /** Entries at most; default: no limit. */
   maxItems?: number

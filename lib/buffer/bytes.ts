@@ -317,6 +317,7 @@ export function checkCount(count: number, argument = 'count'): number {
   throw new ArgumentError(argument, 'a whole number >= 0', count)
 }
 
+/** As {@link checkCount}, for an argument that may be absent. */
 export function checkIndex(index: number | undefined, absent: number, argument: string): number {
   return index === undefined ? absent : checkCount(index, argument)
 }

@@ -20,6 +20,7 @@ function* piecewise(bytes: Bytes): Generator<{ u8: Uint8Array; at: number }> {
   for (const { u8, start, end, position } of piecesOf(bytes)) yield { u8: u8.subarray(start, end), at: position }
 }
 
+/** At each separator; at most `most + 1` pieces. */
 export function splitOn(bytes: Bytes, separator: Delimiter, most: number): Bytes[] {
   const { length } = delimiterBytes(separator, 'separator')
   if (length === 0) throw new ArgumentError('separator', 'not empty', separator)
@@ -35,6 +36,7 @@ export function splitOn(bytes: Bytes, separator: Delimiter, most: number): Bytes
   return out
 }
 
+/** At runs of whitespace, none of which is kept. */
 export function splitWhitespace(bytes: Bytes, most: number): Bytes[] {
   const out: Bytes[] = []
   let from = -1
@@ -57,6 +59,7 @@ export function splitWhitespace(bytes: Bytes, most: number): Bytes[] {
   return out
 }
 
+/** At LF, CRLF and CR. */
 export function splitLines(bytes: Bytes, keepEnds: boolean): Bytes[] {
   const out: Bytes[] = []
   let from = 0
@@ -85,6 +88,7 @@ export function splitLines(bytes: Bytes, keepEnds: boolean): Bytes[] {
   return out
 }
 
+/** Without the bytes of `set` (whitespace) at both ends. */
 export function stripped(bytes: Bytes, set?: Delimiter): Bytes {
   const table = set === undefined ? white : tableOf(delimiterBytes(set, 'set'))
   let start = 0

@@ -1,32 +1,10 @@
-import type { Duplex as NodeDuplex } from 'node:stream'
 import type { DuplexOf } from '../../types/source.js'
-import { checkSignal } from '../base/abort.js'
-import { StreamError } from '../base/errors.js'
-import { type AnyBytes, ByteQueue, type ByteQueueOptions, Bytes, type Parser } from '../buffer/index.js'
-import { Operation, ParserRun } from '../buffer/parser.js'
-import { nodeFace, readSide } from './face.js'
-import { type Callback, DuplexMachine, followPipes, ignore, prematureClose, type WriteMachine } from './machine.js'
-import { Outbox } from './outbox.js'
-import { type AsyncReader, Reader } from './reader.js'
-import { ITEM_WEIGHT, isAnyBytes, unsupportedItem, weigh } from './shape.js'
-import { writeAfterEnd } from './sink.js'
-import type { Tap } from './tap.js'
-import { type WebReadOptions, webReadable, webWritable } from './web.js'
+import { type AnyBytes, type ByteQueue, Bytes } from '../buffer/index.js'
+import { BufferFlow, type ChunkedBufferOptions } from './buffer-flow.js'
+import type { AsyncReader } from './reader.js'
+import { isAnyBytes } from './shape.js'
 
-/** Bytes a ChunkedBuffer may hold: what one peer on the network can make you keep. */
-const MAX_LENGTH = 2 ** 26
-
-export interface ChunkedBufferOptions<F> extends ByteQueueOptions {
-  /** Makes frames of the bytes; they come out of the readable side. Without one the bytes themselves do. */
-  parser?: Parser<F>
-  /**
-   * How much may have come in and not gone out before writers are made to wait. Bytes; an unread frame counts the
-   * bytes it was made of, at least 64. Default 65,536.
-   */
-  highWaterMark?: number
-  /** Destroys the buffer with `signal.reason`. */
-  signal?: AbortSignal
-}
+export type { ChunkedBufferOptions } from './buffer-flow.js'
 
 /** The queue's verbs on the stream: forwards, after which the waiting parser, reader or consumer is served. */
 export type QueueVerbs = Pick<
@@ -61,255 +39,47 @@ export interface ChunkedBuffer<F = Uint8Array> extends DuplexOf<AnyBytes, F>, Qu
   readonly reader: AsyncReader
 }
 
-const DuplexFace = readSide(DuplexMachine) as unknown as new (
-  options: object,
-) => InstanceType<ReturnType<typeof readSide>> & WriteMachine
-
-class ChunkedBufferStream extends DuplexFace {
-  readonly queue: ByteQueue
-  readonly #run: ParserRun<unknown> | undefined
-  readonly #reader: Reader
-  readonly #operation: Operation<never>
-  /** What was written although `write()` had said to wait. Only writers who do not listen make it grow. */
-  readonly #backlog = new Outbox<AnyBytes>()
-  #needDrain = false
-  #ended = false
-  /** The end has been reached: whatever is in the queue is all there will be. */
-  #inputOver = false
-  #byVerbs = false
-  #framedTo = 0
-  #flowing = false
-  #again = false
-  #final: Callback | undefined
-
+/** The verbs: forwards to the queue, after which whoever waits is served. */
+class ChunkedBufferStream extends BufferFlow {
   static merge(parts: Iterable<AnyBytes>): Bytes {
     return Bytes.merge(parts)
   }
 
-  constructor(options: ChunkedBufferOptions<unknown> = {}) {
-    const { parser, signal, highWaterMark, ...queue } = options
-    checkSignal(signal)
-    super({ highWaterMark })
-    this._mark ||= 1
-    this.queue = new ByteQueue({ ...queue, maxLength: queue.maxLength ?? MAX_LENGTH })
-    this.#operation = new Operation<never>(this.queue, ignore)
-    this.#reader = new Reader(this.#operation, this)
-    if (parser !== undefined) this.#run = new ParserRun<unknown>(parser, this.queue, (frame) => this.#onFrame(frame))
-    this._carriesBytes = parser === undefined
-    followPipes(this)
-    this._bind(signal)
-  }
-
   get reader(): AsyncReader {
-    return this.#reader as unknown as AsyncReader
+    return this._reader as unknown as AsyncReader
   }
 
   get length(): number {
     return this.queue.length
   }
 
-  override get writable(): boolean {
-    return !this.#ended && !this.destroying
-  }
-
-  get writableNeedDrain(): boolean {
-    return this.#needDrain && !this.#ended && !this.destroying
-  }
-
-  // ---- bytes come in ----------------------------------------------------------------------------------------------
-
-  override write(item: unknown): boolean {
-    if (this.destroying) return false
-    if (this.#ended) return this.#refuse(writeAfterEnd())
-    if (this._complete) return false // a fault waits behind frames that are still unread
-    if (!isAnyBytes(item)) return this.#refuse(unsupportedItem(item, 'bytes or a string here'))
-    if (this.#backlog.size > 0 || !this.#hasRoom()) this.#backlog.add(item, weigh(item))
-    else this.#take(item)
-    return this.#askToWait()
-  }
-
-  #refuse(error: StreamError): false {
-    this.destroy(error)
-    return false
-  }
-
-  #askToWait(): boolean {
-    if (this.#backlog.size === 0 && this.#hasRoom()) return true
-    this.#needDrain = true
-    return false
-  }
-
-  /** Under the mark, or somebody waits for bytes that have not come: then the mark is lifted, or all would wait for ever. */
-  #hasRoom(): boolean {
-    if (this.queue.length + this._outbox.weight < this._mark) return true
-    if (this._outbox.size > 0) return false
-    return this.#run === undefined ? this.#reader.pending : !this.#run.finished
-  }
-
-  #take(item: AnyBytes): void {
-    try {
-      this.queue.append(item)
-    } catch (error) {
-      this._fail(error)
-      return
-    }
-    this.#flow()
-  }
-
-  override end(item?: unknown): this {
-    if (typeof item === 'function') this.once('finish', item as () => void)
-    else if (item !== undefined && item !== null) this.write(item)
-    if (this.#ended) return this
-    this.#ended = true
-    super.end()
-    this.#flow()
-    return this
-  }
-
-  override _final(done: Callback): void {
-    this.#final = done
-    this.#flow()
-  }
+  // ---- bytes come in --------------------------------------------------------------------------------------------------
 
   /** Like `queue.append`; does not wait: look at `writableNeedDrain`. */
   append(data: AnyBytes): void {
-    this.#beforeFeed()
+    this._beforeFeed()
     this.queue.append(data)
-    this.#afterFeed()
+    this._afterFeed()
   }
 
   extend(data: AnyBytes | Iterable<AnyBytes>): void {
-    this.#beforeFeed()
+    this._beforeFeed()
     this.queue.extend(data)
-    this.#afterFeed()
+    this._afterFeed()
   }
 
   getChunk(sizeHint?: number): Uint8Array {
-    this.#beforeFeed()
+    this._beforeFeed()
     return this.queue.getChunk(sizeHint)
   }
 
   /** After `destroy()` the bytes are dropped: a kernel that was reading into the chunk may report at any time. */
   chunkWritten(count: number): void {
     this.queue.chunkWritten(count)
-    this.#afterFeed()
+    this._afterFeed()
   }
 
-  /** Bytes that were written earlier come earlier. */
-  #beforeFeed(): void {
-    if (this.#ended) throw writeAfterEnd()
-    while (this.#backlog.size > 0) {
-      const item = this.#backlog.shift() as AnyBytes
-      try {
-        this.queue.append(item)
-      } catch (error) {
-        this.#backlog.putBack(item, weigh(item))
-        throw error
-      }
-    }
-  }
-
-  #afterFeed(): void {
-    if (this.destroying) {
-      if (!this.#failedByInput()) this.queue.clear()
-      return
-    }
-    this.#flow()
-    this.#askToWait()
-  }
-
-  // ---- and are worked through ---------------------------------------------------------------------------------------
-
-  /** Parser, reader and readable side get what there is; then whoever was made to wait may go on. */
-  #flow(): void {
-    if (this.#flowing) {
-      this.#again = true
-      return
-    }
-    this.#flowing = true
-    do {
-      this.#again = false
-      this.#work()
-      while (this.#backlog.size > 0 && this._fault === undefined && !this.destroying && this.#hasRoom()) {
-        try {
-          this.queue.append(this.#backlog.shift() as AnyBytes)
-        } catch (error) {
-          this._fail(error)
-        }
-        this.#work()
-      }
-      if (this.#ended && !this.#inputOver && this.#backlog.size === 0) {
-        this.#inputOver = true
-        this.#operation.ended = true
-        if (this.#run !== undefined) this.#run.operation.ended = true
-        this.#again = true
-      }
-    } while (this.#again)
-    this.#flowing = false
-    this.#release()
-  }
-
-  #work(): void {
-    if (this.destroying || this._complete) return
-    if (this.#run !== undefined) this.#parse(this.#run)
-    else if (this.#reader.pending) this.#reader.retry()
-    else if (this._mode !== 0) this.#pour()
-    if (this.#run === undefined && this.#inputOver && this.queue.length === 0) {
-      this._finish()
-      if (this.#byVerbs) this._settle()
-    }
-  }
-
-  #parse(run: ParserRun<unknown>): void {
-    run.operation.held = this._outbox.weight >= this._mark
-    try {
-      run.advance()
-    } catch (error) {
-      this._fail(error)
-      return
-    }
-    if (run.finished && this.#inputOver) this._finish()
-  }
-
-  #onFrame(frame: unknown): void {
-    const { offset } = this.queue
-    const weight = offset - this.#framedTo
-    this.#framedTo = offset
-    const room = this._offer(frame, weight < ITEM_WEIGHT ? ITEM_WEIGHT : weight)
-    // One huge write must not become a heap of frames.
-    if (!room && this.#run !== undefined) this.#run.operation.held = true
-  }
-
-  #pour(): void {
-    if (this.queue.length === 0) return
-    for (const chunk of this.queue.take().chunks()) this._offer(chunk)
-  }
-
-  /** Answers writers who wait: `'drain'`, and the end of `end()`. */
-  #release(): void {
-    if (this.destroying) return
-    const over = this.#inputOver && this._fault === undefined && (this.#run === undefined || this.#run.finished)
-    if (over) {
-      const final = this.#final
-      this.#final = undefined
-      final?.(null)
-    }
-    if (!this.#needDrain || this.#ended || this.#backlog.size > 0 || !this.#hasRoom()) return
-    this.#needDrain = false
-    queueMicrotask(() => {
-      if (!this.destroying) this.emit('drain')
-    })
-  }
-
-  override _pull(): void {
-    this.#flow()
-  }
-
-  override _eased(): void {
-    this.#flow()
-  }
-
-  // ---- and go out by the queue's verbs ------------------------------------------------------------------------------
+  // ---- bytes go out ---------------------------------------------------------------------------------------------------
 
   take(count?: number): Bytes {
     this.#own()
@@ -365,7 +135,7 @@ class ChunkedBufferStream extends DuplexFace {
 
   /** Without a parser and before the readable side is used, bytes go back into the queue, where the verbs find them. */
   override unshift(item: unknown): void {
-    if (this.#run !== undefined || this._mode !== 0 || this._finished || this.destroying || !isAnyBytes(item))
+    if (this._run !== undefined || this._mode !== 0 || this._finished || this.destroying || !isAnyBytes(item))
       super.unshift(item)
     else this.queue._putBack(item)
   }
@@ -373,76 +143,12 @@ class ChunkedBufferStream extends DuplexFace {
   /** Throws if the bytes belong to a parser, to a pending operation or to the readable side. */
   #own(): void {
     this._beforeRead()
-    this.#checkReader()
+    this._checkReader()
   }
 
   #served<R>(result: R): R {
     this._afterRead()
     return result
-  }
-
-  _beforeRead(): void {
-    if (this.#run !== undefined || this._mode !== 0) {
-      const who = this.#run === undefined ? 'its readable side' : 'its parser'
-      throw new StreamError('MILL_ALREADY_READING', `The bytes of this buffer go to ${who}`)
-    }
-    if (this._failure !== undefined && !this._finished && !this.#failedByInput()) {
-      throw this._failure.error ?? prematureClose()
-    }
-  }
-
-  _afterRead(): void {
-    if (!this.#byVerbs) {
-      this.#byVerbs = true
-      this.on('error', this.#whileReading)
-    }
-    this.#flow()
-  }
-
-  /** The reader rejects with the stream's error; without another listener it must not end the process as well. */
-  readonly #whileReading = ignore
-
-  #failedByInput(): boolean {
-    return this._fault !== undefined && this._failure?.error === this._fault
-  }
-
-  override _claim(): Tap<unknown> {
-    this.#checkReader()
-    return super._claim()
-  }
-
-  override _useEvents(): void {
-    this.#checkReader()
-    super._useEvents()
-  }
-
-  #checkReader(): void {
-    if (this.#reader?.pending) {
-      throw new StreamError('MILL_ALREADY_READING', 'An operation of reader is waiting for these bytes')
-    }
-  }
-
-  // ---- the end ------------------------------------------------------------------------------------------------------
-
-  override _predestroy(): void {
-    super._predestroy()
-    this.#reader.fail(this._failure?.error ?? prematureClose())
-    this.#run?.stop()
-    this.#backlog.clear()
-    // After a fault of the input the rest stays to be looked at; after everything else the memory is let go.
-    if (!this.#failedByInput()) this.queue.clear()
-    const final = this.#final
-    this.#final = undefined
-    final?.(null)
-  }
-
-  override toNode(options?: { objectMode?: boolean }): NodeDuplex {
-    if (nodeFace.duplex === undefined) return super.toNode(options) as NodeDuplex
-    return nodeFace.duplex(this, options)
-  }
-
-  override toWeb(options?: WebReadOptions): { readable: ReadableStream<unknown>; writable: WritableStream<unknown> } {
-    return { readable: webReadable(this._claim(), options), writable: webWritable(this) }
   }
 }
 
@@ -454,4 +160,5 @@ export interface ChunkedBufferConstructor {
   readonly prototype: ChunkedBuffer<unknown>
 }
 
+/** See {@link ChunkedBufferConstructor}; the type of the same name is what it makes. */
 export const ChunkedBuffer = ChunkedBufferStream as unknown as ChunkedBufferConstructor

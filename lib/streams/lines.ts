@@ -12,6 +12,7 @@ const MAX_LINE = 2 ** 24
 /** A huge piece is split in slices of this size, so that its lines do not all wait at once; it also fits the L2 cache. */
 const SLICE = 65536
 
+/** How lines are decoded, and how long one may be. */
 export interface LinesOptions extends StreamOptions {
   /** How bytes become text; default `'utf8'`, where invalid bytes become U+FFFD. */
   encoding?: 'utf8' | 'latin1'
