@@ -289,7 +289,7 @@ export class BufferFlow extends DuplexFace {
 
   override _predestroy(): void {
     super._predestroy()
-    this._reader.fail(this._failure?.error ?? prematureClose())
+    if (this._reader.pending) this._reader.fail(this._failure?.error ?? prematureClose())
     this._run?.stop()
     this.#backlog.clear()
     // After a fault of the input the rest stays to be looked at; after everything else the memory is let go.
