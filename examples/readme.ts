@@ -8,5 +8,5 @@ function* messages(input: ParserInput<Bytes>) {
     yield* input.expect('\r\n')
   }
 }
-const stream = createReadStream(new URL('../../examples/messages.txt', import.meta.url))
+const stream = createReadStream('examples/messages.txt')
 for await (const message of stream.pipe(new ChunkedBuffer({ parser: messages }))) console.log(message.toString())

@@ -1,15 +1,29 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { type AnyBytes, ByteQueue, type ByteQueueOptions, Bytes, MemoryPool } from '../lib/buffer/index.js'
-import { NaiveQueue } from './fixtures/buffer-model.js'
+import { type AnyBytes, ByteQueue, type ByteQueueOptions, Bytes, type Delimiter } from '../lib/buffer/index.js'
+import { ChunkedBuffer } from '../lib/streams/index.js'
+import { collect, NaiveQueue, PoisonedPool } from './fixtures/buffer-model.js'
 
 const invalid = { code: 'MILL_INVALID_ARGUMENT' }
+/** Over 32 bytes, and full of its own beginnings. */
+const LONG = `${'ab'.repeat(20)}b`
 /** Few different bytes, so that delimiters, their halves and line ends are common. */
 const piece = fc
-  .array(fc.constantFrom(97, 97, 98, 13, 10, 48, 55, 45), { maxLength: 40 })
+  .oneof(
+    { weight: 8, arbitrary: fc.array(fc.constantFrom(97, 97, 98, 13, 10, 48, 55, 45), { maxLength: 40 }) },
+    { weight: 1, arbitrary: fc.nat(LONG.length).map((from) => [...Buffer.from(LONG.slice(from))]) },
+    { weight: 1, arbitrary: fc.nat(LONG.length).map((to) => [...Buffer.from(LONG.slice(0, to))]) },
+  )
   .map((list) => Uint8Array.from(list))
-const delimiters = ['\n', '\r\n', 'ab', 'aab', 'a'.repeat(3), `${'ab'.repeat(20)}b`, 'b', '\r', '0a'] as const
+const delimiters = ['\n', '\r\n', 'ab', 'aab', 'a'.repeat(3), LONG, LONG, 'b', '\r', '0a'] as const
 const delimiter = fc.constantFrom(...delimiters)
+
+/** A delimiter as a string, or as bytes in memory that its owner uses again and again. */
+const asked = fc.tuple(delimiter, fc.boolean())
+const scratch = Buffer.alloc(64)
+function given(text: string, asBytes: boolean): Delimiter {
+  return asBytes ? scratch.subarray(0, scratch.write(text, 'latin1')) : text
+}
 
 /** What the caller keeps of memory that was handed in: the whole of it, with what lay around the piece. */
 interface Kept {
@@ -47,6 +61,11 @@ type Step = (queue: ByteQueue, model: NaiveQueue, world: World) => void
 interface World {
   readonly kept: Kept[]
   readonly results: { bytes: Bytes; copy: Buffer }[]
+  /** Raw views of what was taken; the `Bytes` themselves were released. */
+  readonly views: { view: Uint8Array; copy: Buffer }[]
+  /** Chunks that were never reported as written, because a longer one was asked for. */
+  readonly late: Uint8Array[]
+  readonly maximum: number
   equal(actual: unknown, expected: unknown): void
 }
 
@@ -87,8 +106,21 @@ const steps: fc.Arbitrary<Step>[] = [
   fc.tuple(piece, fc.option(fc.nat(70), { nil: undefined })).map(
     ([data, hint]): Step =>
       (queue, model, world) => {
+        const { maximum } = world
         const chunk = queue.getChunk(hint)
-        world.equal(chunk.length >= Math.min(hint ?? 1, 64) || chunk.length > 0, true)
+        world.equal(chunk.length >= Math.min(hint ?? 1, maximum), true)
+        const part = data.subarray(0, chunk.length)
+        chunk.set(part)
+        queue.chunkWritten(part.length)
+        model.append(part)
+      },
+  ),
+  fc.tuple(piece, fc.nat(70)).map(
+    ([data, hint]): Step =>
+      (queue, model, world) => {
+        const first = queue.getChunk()
+        const chunk = queue.getChunk(hint)
+        if (chunk !== first) world.late.push(first)
         const part = data.subarray(0, chunk.length)
         chunk.set(part)
         queue.chunkWritten(part.length)
@@ -106,10 +138,10 @@ const steps: fc.Arbitrary<Step>[] = [
       (queue, model, world) =>
         same(world, queue.takeExact(n), n > model.bytes.length ? undefined : model.take(n)),
   ),
-  fc.tuple(delimiter, fc.boolean()).map(
-    ([d, include]): Step =>
+  fc.tuple(asked, fc.boolean()).map(
+    ([[d, asBytes], include]): Step =>
       (queue, model, world) =>
-        same(world, queue.takeUntil(d, { include }), model.takeUntil(Buffer.from(d), include)),
+        same(world, queue.takeUntil(given(d, asBytes), { include }), model.takeUntil(Buffer.from(d), include)),
   ),
   fc.boolean().map(
     (keepEnd): Step =>
@@ -158,25 +190,25 @@ const steps: fc.Arbitrary<Step>[] = [
       (queue, model, { equal }) =>
         equal(queue.skip(n), model.take(n).length),
   ),
-  delimiter.map(
-    (d): Step =>
+  asked.map(
+    ([d, asBytes]): Step =>
       (queue, model, { equal }) =>
-        equal(queue.skipIfStartsWith(d), model.skipIfStartsWith(Buffer.from(d))),
+        equal(queue.skipIfStartsWith(given(d, asBytes)), model.skipIfStartsWith(Buffer.from(d))),
   ),
   count.map(
     (n): Step =>
       (queue, model, { equal }) =>
         equal(queue.peek(n).copy(), new Uint8Array(model.bytes.subarray(0, n))),
   ),
-  fc.tuple(delimiter, fc.nat(45), fc.option(fc.nat(90), { nil: undefined })).map(
-    ([d, start, end]): Step =>
+  fc.tuple(asked, fc.nat(90), fc.option(fc.nat(180), { nil: undefined })).map(
+    ([[d, asBytes], start, end]): Step =>
       (queue, model, { equal }) =>
-        equal(queue.find(d, start, end), model.find(Buffer.from(d), start, end ?? model.bytes.length)),
+        equal(queue.find(given(d, asBytes), start, end), model.find(Buffer.from(d), start, end ?? model.bytes.length)),
   ),
-  delimiter.map(
-    (d): Step =>
+  asked.map(
+    ([d, asBytes]): Step =>
       (queue, model, { equal }) =>
-        equal(queue.find(d), model.find(Buffer.from(d), 0, model.bytes.length)),
+        equal(queue.find(given(d, asBytes)), model.find(Buffer.from(d), 0, model.bytes.length)),
   ),
   fc.integer({ min: -60, max: 60 }).map(
     (i): Step =>
@@ -191,6 +223,20 @@ const steps: fc.Arbitrary<Step>[] = [
         gone?.bytes.release()
       },
   ),
+  fc.tuple(fc.nat(200), fc.boolean()).map(
+    ([n, whole]): Step =>
+      (_queue, _model, { results, views }) => {
+        // Of others a raw view stays, and the handle goes: the memory must never be used again.
+        const [gone] = results.splice(n % (results.length || 1), 1)
+        if (gone === undefined) return
+        let at = 0
+        for (const view of whole ? [gone.bytes.toUint8Array()] : gone.bytes.chunks()) {
+          views.push({ view, copy: gone.copy.subarray(at, at + view.length) })
+          at += view.length
+        }
+        gone.bytes.release()
+      },
+  ),
 ]
 
 const options = fc.record({
@@ -199,14 +245,6 @@ const options = fc.record({
   maximumChunkSize: fc.integer({ min: 16, max: 64 }),
   pooled: fc.boolean(),
 })
-
-/** A pool that overwrites whatever comes back: whoever still looks at it is found out. */
-class PoisonedPool extends MemoryPool {
-  override recycle(u8: Uint8Array): void {
-    u8.fill(0xdb)
-    super.recycle(u8)
-  }
-}
 
 test('B3: 240,000 random operations agree with a naive queue; nothing handed in and nothing taken ever changes', (t) => {
   let operations = 0
@@ -222,15 +260,17 @@ test('B3: 240,000 random operations agree with a naive queue; nothing handed in 
       ({ pooled, ...given }, list) => {
         const queue = new ByteQueue({ ...given, pool: pooled ? new PoisonedPool({ maxBytes: 500 }) : null })
         const model = new NaiveQueue()
-        const world: World = { kept: [], results: [], equal }
+        const world: World = { kept: [], results: [], views: [], late: [], maximum: given.maximumChunkSize, equal }
         for (const step of list) {
           step(queue, model, world)
           operations++
+          for (const chunk of world.late) chunk.fill(0x21)
           equal(queue.length, model.bytes.length)
           equal(queue.offset, model.offset)
           if (queue.retained < queue.length) t.fail('retained is less than length')
         }
         for (const { bytes, copy } of world.results) if (!copy.equals(bytes.copy())) t.fail('a result has changed')
+        for (const { view, copy } of world.views) if (!copy.equals(view)) t.fail('a raw view has changed')
         for (const { memory, copy } of world.kept)
           if (Buffer.compare(memory, copy) !== 0) t.fail('memory that was handed in has changed')
       },
@@ -238,6 +278,72 @@ test('B3: 240,000 random operations agree with a naive queue; nothing handed in 
     { numRuns: 2600, seed: 20 },
   )
   t.true(operations >= 200_000, `${operations} operations`)
+})
+
+test('a long delimiter is found wherever one looks first', (t) => {
+  const long = '0123456789'.repeat(4)
+  const queue = new ByteQueue()
+  queue.append(`${long}${'a'.repeat(200)}${long}`)
+  t.is(queue.find(long, 100), 240)
+  t.is(queue.find(long), 0, 'before the place that was searched first')
+  t.is(queue.find(long, 1), 240)
+  t.is(queue.find(long, 0, 39), -1)
+  t.is(queue.find(long), 0)
+  queue.skip(1)
+  t.is(queue.find(long), 239)
+})
+
+test('bytes that are put back before the first one are searched too', (t) => {
+  for (const delimiter of ['\n', LONG]) {
+    const buffer = new ChunkedBuffer()
+    buffer.append('x'.repeat(100))
+    buffer.unshift(`a${delimiter}b`)
+    t.is(buffer.find(delimiter), 1)
+    t.is(buffer.takeUntil(delimiter)?.toString(), 'a')
+  }
+})
+
+test('numbers that use up a piece let its memory go', (t) => {
+  const verbs = {
+    takeUInt8: 1,
+    takeUInt16BE: 2,
+    takeUInt16LE: 2,
+    takeUInt32BE: 4,
+    takeUInt32LE: 4,
+    takeBigUInt64BE: 8,
+    takeBigUInt64LE: 8,
+    takeVarint: 1,
+  } as const
+  for (const [verb, size] of Object.entries(verbs)) {
+    const queue = new ByteQueue({ copyBelow: 0 })
+    queue.append(new Uint8Array(size))
+    t.is(Number(queue[verb as keyof typeof verbs]()), 0)
+    t.deepEqual([queue.length, queue.offset, queue.retained], [0, size, 0], verb)
+    t.is(queue[verb as keyof typeof verbs](), undefined)
+  }
+})
+
+test('a delimiter is what it is when it is asked for', (t) => {
+  const queue = new ByteQueue()
+  queue.append('xyab')
+  const mine = Buffer.from('zz')
+  t.is(queue.find(mine), -1)
+  mine.write('xy')
+  t.is(queue.find(mine), 0)
+})
+
+test('G3: memory that was used up is let go, also while the queue never gets empty', async (t) => {
+  const queue = new ByteQueue()
+  const seen: WeakRef<Uint8Array>[] = []
+  for (let i = 0; i < 40; i++) {
+    const packet = new Uint8Array(1000)
+    seen.push(new WeakRef(packet))
+    queue.append(packet)
+    if (i > 0) queue.skip(1000)
+  }
+  t.is(queue.retained, 1000)
+  await collect()
+  t.is(seen.filter((packet) => packet.deref() !== undefined).length, 1)
 })
 
 test('wrong counts, delimiters, radixes and data are refused and consume nothing', (t) => {
@@ -384,26 +490,6 @@ test('getChunk: its rules, its sizes', (t) => {
   queue.chunkWritten(0)
   t.is(queue.getChunk(1000).length, 64)
   queue.chunkWritten(0)
-})
-
-test('a steady state allocates nothing, and a forgotten release is only slower', (t) => {
-  const pool = new MemoryPool()
-  const queue = new ByteQueue({ pool, minimumChunkSize: 1024, maximumChunkSize: 1024 })
-  const turn = (release: boolean): Bytes => {
-    const chunk = queue.getChunk(1024)
-    chunk.fill(7)
-    queue.chunkWritten(1024)
-    const bytes = queue.take()
-    if (release) bytes.release()
-    return bytes
-  }
-  for (let i = 0; i < 10; i++) turn(true)
-  const before = pool.allocated
-  for (let i = 0; i < 1000; i++) turn(true)
-  t.is(pool.allocated, before)
-  const kept = Array.from({ length: 5 }, () => turn(false))
-  t.true(pool.allocated > before && pool.allocated <= before + 5)
-  t.true(kept.every((bytes) => bytes.copy().every((byte) => byte === 7)))
 })
 
 test('integers: what is one and what is not', (t) => {

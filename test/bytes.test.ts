@@ -53,7 +53,9 @@ test('split, splitLines and strip are those of Python', (t) => {
     t.deepEqual(shown(make('a--b--c').split('--', 0)), ['a--b--c'])
     t.deepEqual(shown(make('').split(',')), [''])
     t.deepEqual(shown(make(' a \t b\nc ').split()), ['a', 'b', 'c'])
-    t.deepEqual(shown(make('  a  b  c  ').split(undefined, 1)), ['a', 'b  c'])
+    t.deepEqual(shown(make('  a  b  c  ').split(undefined, 1)), ['a', 'b  c  '])
+    t.deepEqual(shown(make('  a b ').split(undefined, 0)), ['a b '])
+    t.deepEqual(shown(make(' a ').split(undefined, 1)), ['a'])
     t.deepEqual(shown(make('   ').split()), [])
     t.deepEqual(shown(make('').split()), [])
     t.deepEqual(shown(make('a\nb\r\nc\rd\n\n').splitLines()), ['a', 'b', 'c', 'd', ''])
@@ -67,6 +69,16 @@ test('split, splitLines and strip are those of Python', (t) => {
   }
   t.throws(() => Bytes.from('a').split(''), { code: 'MILL_INVALID_ARGUMENT' })
   t.throws(() => Bytes.from('a').split(',', -1), { code: 'MILL_INVALID_ARGUMENT' })
+})
+
+test('the empty delimiter is found where one looks, as in Python', (t) => {
+  for (const bytes of [Bytes.from('abc'), Bytes.merge(['a', 'b', 'c'])]) {
+    t.is(bytes.find(''), 0)
+    t.is(bytes.find('', 3), 3)
+    t.is(bytes.find('', 4), -1)
+    t.is(bytes.find('', 2, 2), 2)
+    t.is(bytes.find('', 2, 1), -1)
+  }
 })
 
 test('text: invalid UTF-8, a byte order mark, characters over pieces, numbers', (t) => {
@@ -84,6 +96,8 @@ test('pointing and copying: what the documentation says', (t) => {
   t.true(bytes.contiguous)
   t.is(bytes.toUint8Array().buffer, mine.buffer)
   t.is(bytes.slice(2, 5).toUint8Array().byteOffset, mine.byteOffset + 2)
+  for (const view of [bytes.toUint8Array(), ...bytes.chunks(), ...bytes, ...Bytes.from('text').chunks()])
+    t.is(view.constructor, Uint8Array, 'never a Buffer, whose slice() is a view')
   const copy = bytes.copy()
   t.deepEqual([copy.byteOffset, copy.length, copy.buffer.byteLength], [0, 10, 10])
   const halves = Bytes.merge([mine.subarray(0, 5), Buffer.from('xyz')])
@@ -204,28 +218,6 @@ test('B3: memory seen through any handle survives everything that happens to que
       t.is(look(), 'x'.repeat(size), name)
     }
   }
-})
-
-test('MemoryPool: last in first out, never over its limit', (t) => {
-  const pool = new MemoryPool({ maxBytes: 100 })
-  t.deepEqual([pool.maxBytes, pool.bytes, pool.allocated], [100, 0, 0])
-  const queue = () => new ByteQueue({ pool, minimumChunkSize: 64, maximumChunkSize: 64 })
-  const [one, two] = [queue(), queue()]
-  one.append('a')
-  two.append('b')
-  t.is(pool.allocated, 2)
-  one.clear()
-  two.clear()
-  t.is(pool.bytes, 64, 'the second would pass the limit')
-  queue().append('c')
-  t.deepEqual([pool.bytes, pool.allocated], [0, 2])
-  one.append('d')
-  one.clear()
-  pool.clear()
-  t.is(pool.bytes, 0)
-  t.is(MemoryPool.shared.maxBytes, 2 ** 24)
-  for (const wrong of [-1, Number.NaN, '5'])
-    t.throws(() => new MemoryPool({ maxBytes: wrong as number }), { code: 'MILL_INVALID_ARGUMENT' })
 })
 
 test('Stream.toStreamable gives the chunks', (t) => {

@@ -1,56 +1,77 @@
 import test from 'ava'
-import { FrameParser, type Parser, type ParserInput } from '../lib/buffer/index.js'
+import { type BufferError, type Bytes, FrameParser, type Parser, type ParserInput } from '../lib/buffer/index.js'
+import { ChunkedBuffer } from '../lib/streams/index.js'
+import { collect } from './fixtures/buffer-model.js'
 
 const code = (name: string) => ({ code: `MILL_${name}` })
 
-/** Feeds the text cut in pieces of every size; each must give the same frames, or the same fault after the same frames. */
-function everyCut<F>(parser: Parser<F>, text: string): { frames: F[]; error: unknown } {
-  const run = (size: number) => {
-    const input = Buffer.from(text, 'latin1')
-    const frames: F[] = []
-    const machine = new FrameParser(parser)
-    try {
-      for (let at = 0; at < input.length; at += size) frames.push(...machine.push(input.subarray(at, at + size)))
-      frames.push(...machine.end())
-      return { frames, error: undefined }
-    } catch (error) {
-      return { frames: [...frames, ...machine.frames], error }
-    }
+interface Outcome<F> {
+  readonly frames: F[]
+  readonly error: unknown
+}
+
+function run<F>(parser: Parser<F>, pieces: Uint8Array[]): Outcome<F> {
+  const frames: F[] = []
+  const machine = new FrameParser(parser)
+  try {
+    for (const piece of pieces) frames.push(...machine.push(piece))
+    frames.push(...machine.end())
+    return { frames, error: undefined }
+  } catch (error) {
+    return { frames: [...frames, ...machine.frames], error }
   }
-  const whole = run(Math.max(1, text.length))
-  for (let size = 1; size < text.length; size++) {
-    const cut = run(size)
-    if (JSON.stringify(cut.frames) !== JSON.stringify(whole.frames))
-      throw new Error(`other frames in pieces of ${size}`)
-    if ((cut.error as { code?: string })?.code !== (whole.error as { code?: string })?.code)
-      throw new Error(`other error in pieces of ${size}: ${cut.error}`)
+}
+
+const codeOf = (error: unknown) => (error as { code?: string } | undefined)?.code
+
+/** Every cut into pieces of one size, every cut in three. Each must give the frames, and the fault, of the whole. */
+function everyCut<F>(parser: Parser<F>, text: string): Outcome<F> {
+  const input = Buffer.from(text, 'latin1')
+  const whole = run(parser, [input])
+  const check = (what: string, pieces: Uint8Array[]): void => {
+    const cut = run(parser, pieces)
+    if (JSON.stringify(cut.frames) !== JSON.stringify(whole.frames)) throw new Error(`other frames ${what}`)
+    if (codeOf(cut.error) !== codeOf(whole.error)) throw new Error(`another error ${what}: ${cut.error}`)
+  }
+  for (let size = 1; size < input.length; size++) {
+    const pieces: Uint8Array[] = []
+    for (let at = 0; at < input.length; at += size) pieces.push(input.subarray(at, at + size))
+    check(`in pieces of ${size}`, pieces)
+  }
+  for (let a = 0; a <= input.length; a++) {
+    for (let b = a; b <= input.length; b++)
+      check(`cut at ${a} and ${b}`, [input.subarray(0, a), input.subarray(a, b), input.subarray(b)])
   }
   return whole
 }
 
+const numbers = '\x01\x01\x02\x01\x02\x01\x02\x03\x04\x01\x02\x03\x04\0\0\0\0\0\0\0\x05\x05\0\0\0\0\0\0\0\xac\x02'
+const everything = `abcdefghi--jk--line\r\nkept\n-12\r\nff;OK!${numbers}the rest`
+
+/** Uses each operation once. */
+function* everyOperation(input: ParserInput<unknown>) {
+  input.emit(['more', yield* input.more(), input.offset])
+  input.emit(['take', String(yield* input.take(3)), String(yield* input.take(0))])
+  input.emit(['peek', String(yield* input.peek(2)), input.offset])
+  yield* input.skip(2)
+  input.emit(['until', String(yield* input.until('--')), String(yield* input.until('--', { include: true, max: 5 }))])
+  input.emit(['line', String(yield* input.line()), String(yield* input.line({ keepEnd: true, max: 4 }))])
+  input.emit(['integer', yield* input.integer(), yield* input.integer(';', 16)])
+  yield* input.expect('OK')
+  yield* input.expect(33)
+  input.emit([
+    yield* input.uint8(),
+    yield* input.uint16BE(),
+    yield* input.uint16LE(),
+    yield* input.uint32BE(),
+    yield* input.uint32LE(),
+  ])
+  input.emit([String(yield* input.bigUint64BE()), String(yield* input.bigUint64LE()), yield* input.varint()])
+  input.emit(['rest', String(yield* input.rest()), yield* input.more(), (yield* input.line()) ?? null])
+}
+
 test('B1: every operation gives the same answer however the input is cut', (t) => {
-  const parser = function* (input: ParserInput<unknown>) {
-    input.emit(['more', yield* input.more(), input.offset])
-    input.emit(['take', String(yield* input.take(3)), String(yield* input.take(0))])
-    input.emit(['peek', String(yield* input.peek(2)), input.offset])
-    yield* input.skip(2)
-    input.emit(['until', String(yield* input.until('--')), String(yield* input.until('--', { include: true, max: 5 }))])
-    input.emit(['line', String(yield* input.line()), String(yield* input.line({ keepEnd: true, max: 4 }))])
-    input.emit(['integer', yield* input.integer(), yield* input.integer(';', 16)])
-    yield* input.expect('OK')
-    yield* input.expect(33)
-    input.emit([
-      yield* input.uint8(),
-      yield* input.uint16BE(),
-      yield* input.uint16LE(),
-      yield* input.uint32BE(),
-      yield* input.uint32LE(),
-    ])
-    input.emit([String(yield* input.bigUint64BE()), String(yield* input.bigUint64LE()), yield* input.varint()])
-    input.emit(['rest', String(yield* input.rest()), yield* input.more(), (yield* input.line()) ?? null])
-  }
-  const numbers = '\x01\x01\x02\x01\x02\x01\x02\x03\x04\x01\x02\x03\x04\0\0\0\0\0\0\0\x05\x05\0\0\0\0\0\0\0\xac\x02'
-  const { frames, error } = everyCut(parser, `abcdefghi--jk--line\r\nkept\n-12\r\nff;OK!${numbers}the rest`)
+  const { frames, error } = everyCut(everyOperation, everything)
   t.is(error, undefined)
   t.deepEqual(frames, [
     ['more', true, 0],
@@ -63,6 +84,50 @@ test('B1: every operation gives the same answer however the input is cut', (t) =
     ['5', '5', 300],
     ['rest', 'the rest', false, null],
   ])
+})
+
+test('B1: an input cut short at any byte gives the frames before it and an error, never another frame', (t) => {
+  const { frames } = run(everyOperation, [Buffer.from(everything, 'latin1')])
+  for (let end = 0; end < everything.length; end++) {
+    const short = run(everyOperation, [Buffer.from(everything.slice(0, end), 'latin1')])
+    if (end >= everything.indexOf('the rest')) {
+      t.is(short.error, undefined, 'rest() takes whatever there is')
+      t.deepEqual(short.frames.slice(0, -1), frames.slice(0, -1))
+      continue
+    }
+    t.is(codeOf(short.error), 'MILL_UNEXPECTED_END', `${end}`)
+    // more() and line() take the end as an answer: of their frames the last one may be another.
+    const last = (short.frames.at(-1) as unknown[] | undefined)?.[0]
+    const sure = last === 'more' || last === 'line' ? short.frames.slice(0, -1) : short.frames
+    t.deepEqual(sure, frames.slice(0, sure.length), `${end}`)
+  }
+})
+
+test('B1: a push that is longer than maxLength works like its pieces; what passes it is a fault for good', (t) => {
+  const pairs = function* (input: ParserInput<string>) {
+    while (yield* input.more()) input.emit(String(yield* input.take(2)))
+  }
+  for (const data of ['abcdefg', Buffer.from('abcdefg')]) {
+    const machine = new FrameParser(pairs, { maxLength: 4 })
+    t.deepEqual(machine.push(data), ['ab', 'cd', 'ef'])
+    t.deepEqual(machine.push('h'), ['gh'])
+    t.deepEqual(machine.end(), [])
+  }
+  const greedy = new FrameParser<string>(
+    function* (input) {
+      input.emit(String(yield* input.take(3)))
+      yield* input.rest()
+    },
+    { maxLength: 4 },
+  )
+  const full = t.throws(() => greedy.push('0123456789'), code('BUFFER_FULL'))
+  t.like(full, { length: 4, needed: 3, limit: 4 })
+  t.deepEqual(greedy.frames, ['012'])
+  t.is(
+    t.throws(() => greedy.push('x')),
+    full,
+  )
+  t.is(greedy.queue.length, 4, 'nothing more is held')
 })
 
 test('more, line and rest take the end as an answer; everything else is UNEXPECTED_END with its numbers', (t) => {
@@ -184,7 +249,10 @@ test("faults: unexpected bytes show 32 bytes at most, trailing data, bad frames,
   const done = new FrameParser(hello)
   done.push('hello')
   t.deepEqual(done.end(), [])
-  t.throws(() => done.push('x'), code('TRAILING_DATA'))
+  t.like(
+    t.throws(() => done.push('xyz'), code('TRAILING_DATA')),
+    { bytes: 3, offset: 5 },
+  )
   for (const nothing of [null, undefined]) {
     const machine = new FrameParser<unknown>(function* (input) {
       input.emit(nothing)
@@ -203,6 +271,13 @@ test("faults: unexpected bytes show 32 bytes at most, trailing data, bad frames,
     mine,
   )
   t.deepEqual(own.frames, ['before'])
+  for (const again of [() => own.push('y'), () => own.end()]) {
+    t.is(
+      t.throws(() => again()),
+      mine,
+      'a fault stays',
+    )
+  }
   t.throws(() => new FrameParser(5 as never), code('INVALID_ARGUMENT'))
 })
 
@@ -250,4 +325,123 @@ test('takes are zero-copy: frames point at the memory that came in', (t) => {
       [true, 2000],
     ],
   )
+})
+
+test('what is no generator of operations is refused, not waited for', (t) => {
+  const wrong: Record<string, unknown> = {
+    'an async generator': async function* () {
+      yield undefined
+    },
+    'a function': () => undefined,
+    'an async function': async () => undefined,
+  }
+  for (const [name, parser] of Object.entries(wrong)) {
+    const machine = new FrameParser(parser as Parser<never>)
+    t.like(
+      t.throws(() => machine.push('abc'), code('INVALID_ARGUMENT'), name),
+      { argument: 'parser', value: parser },
+    )
+  }
+  let closed = false
+  const withoutStar = new FrameParser<string>(function* (input) {
+    try {
+      const bytes = (yield input.take(1) as never) as Bytes | undefined
+      input.emit(String(bytes))
+    } finally {
+      closed = true
+    }
+  } as Parser<string>)
+  const error = t.throws(() => withoutStar.push('a'), code('INVALID_ARGUMENT'))
+  t.regex(error?.message ?? '', /yield\*/)
+  t.true(closed)
+})
+
+test('a delimiter that is waited for does not change with the memory it came in', (t) => {
+  const mine = Buffer.from('zz')
+  const until = new FrameParser<string>(function* (input) {
+    input.emit(String(yield* input.until(mine)))
+  })
+  t.deepEqual(until.push('az'), [])
+  mine.fill('a')
+  t.deepEqual(until.push('z'), ['a'])
+  const wanted = Buffer.from('yes')
+  const expect = new FrameParser<string>(function* (input) {
+    yield* input.expect(wanted)
+    input.emit('said')
+  })
+  t.deepEqual(expect.push('ye'), [])
+  wanted.fill('n')
+  t.deepEqual(expect.push('s'), ['said'])
+  const fault = t.throws(() => new FrameParser(expectOnly(wanted)).push('???'), code('UNEXPECTED_BYTES')) as BufferError
+  wanted.fill('x')
+  t.is(String.fromCharCode(...(fault.expected ?? [])), 'nnn')
+})
+
+function expectOnly(bytes: Uint8Array): Parser<never> {
+  return function* (input) {
+    yield* input.expect(bytes)
+  }
+}
+
+test('errors show input escaped, 32 bytes at most', (t) => {
+  const hostile = Buffer.from([0x1b, 0x5b, 0x33, 0x31, 0x6d, 0x9b, 0x7f, 0x22, 0x5c, 0x0d, 0x0a])
+  const asks: Parser<never>[] = [
+    function* (input) {
+      yield* input.integer()
+    },
+    function* (input) {
+      yield* input.expect('hello')
+    },
+    function* (input) {
+      yield* input.until('x'.repeat(40), { max: 3 })
+    },
+  ]
+  for (const parser of asks) {
+    const error = t.throws(() => new FrameParser(parser).push(Buffer.concat([hostile, Buffer.alloc(300, 0x9b)])))
+    t.regex(error.message, /^[ -~]{1,300}$/)
+  }
+  const number = t.throws(() => new FrameParser(asks[0] as Parser<never>).push(hostile)) as BufferError
+  t.is(number.text, hostile.subarray(0, 9).toString('latin1'))
+  t.is(number.offset, 0)
+})
+
+test('G3: while a parser waits for the next message, the last one is not kept alive', async (t) => {
+  const seen: WeakRef<Uint8Array>[] = []
+  const machine = new FrameParser<number>(function* (input) {
+    while (yield* input.more()) {
+      input.emit((yield* input.take(1000)).length)
+    }
+  })
+  const push = () => {
+    const packet = new Uint8Array(1000)
+    seen.push(new WeakRef(packet))
+    t.deepEqual(machine.push(packet), [1000])
+  }
+  push()
+  await collect()
+  t.is(seen[0]?.deref(), undefined)
+  t.deepEqual(machine.end(), [])
+})
+
+test('a parser that is stopped by who gets its frames stops there, and cleans up', async (t) => {
+  let closed = false
+  const seen: string[] = []
+  const buffer = new ChunkedBuffer<string>({
+    parser: function* (input) {
+      try {
+        while (yield* input.more()) input.emit(String(yield* input.take(1)))
+      } finally {
+        closed = true
+      }
+    },
+  })
+  buffer.on('error', () => undefined)
+  buffer.on('data', (frame: string) => {
+    seen.push(frame)
+    buffer.destroy()
+  })
+  buffer.write('abc')
+  await new Promise((resolve) => buffer.once('close', resolve as () => void))
+  t.deepEqual(seen, ['a'])
+  t.true(closed)
 })

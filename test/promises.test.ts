@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -28,6 +28,9 @@ test('every code has its line in the README, and every line its code', (t) => {
 })
 
 test('the example of the README is the one that runs', (t) => {
+  const { stdout, stderr } = spawnSync(process.execPath, ['dist/examples/readme.js'], { cwd: root, encoding: 'utf8' })
+  t.is(stderr, '')
+  t.is(stdout, 'hello\nworld\n')
   const [, shown] = text('README.md').match(/```ts\n([\s\S]*?)```/) ?? []
   t.is(shown, text('examples/readme.ts'))
 })

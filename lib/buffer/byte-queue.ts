@@ -4,8 +4,8 @@ import { type AnyBytes, Bytes, bytesOf, checkCount, checkIndex, decoder, handle,
 import { delimiterBytes, type Needle, Needles, partAt, search } from './find.js'
 import { decodeLines } from './lines.js'
 import { type Memory, type Part, partOf } from './memory.js'
-import { bigUint, parseInteger, parseVarint, uint } from './numbers.js'
-import { PartQueue } from './part-queue.js'
+import { NumberQueue } from './number-queue.js'
+import { parseInteger, parseVarint } from './numbers.js'
 
 export type { ByteQueueOptions } from './part-queue.js'
 
@@ -16,7 +16,7 @@ const CR = 13
  * Bytes in, zero-copy pieces out. What you append you promise not to change. "Not enough yet" is `undefined`, and what
  * returns `undefined` or throws has consumed nothing.
  */
-export class ByteQueue extends PartQueue {
+export class ByteQueue extends NumberQueue {
   readonly #needles = new Needles()
 
   /** Points at all of them, in order; same as `Bytes.merge`. */
@@ -70,7 +70,7 @@ export class ByteQueue extends PartQueue {
 
   /** Up to the delimiter, which is taken too and dropped unless `include`. Throws for an empty one. */
   takeUntil(delimiter: Delimiter, options?: { include?: boolean }): Bytes | undefined {
-    const needle = this.#needles.get(delimiter)
+    const needle = this.#needles.get(delimiter, this.offset)
     if (needle.bytes.length === 0) throw new ArgumentError('delimiter', 'not empty', delimiter)
     const at = this.#locate(needle)
     if (at === -1) return undefined
@@ -83,7 +83,7 @@ export class ByteQueue extends PartQueue {
 
   /** Up to LF; a CR right before it goes with it, a CR alone is data. */
   takeLine(options?: { keepEnd?: boolean }): Bytes | undefined {
-    const at = this.#locate(this.#needles.get(LF))
+    const at = this.#locate(this.#needles.get(LF, this.offset))
     if (at === -1) return undefined
     const length = at - this.offset
     if (options?.keepEnd === true) return this.take(length + 1)
@@ -97,7 +97,7 @@ export class ByteQueue extends PartQueue {
   takeLines(encoding: 'utf8' | 'latin1' = 'utf8'): string[] {
     const decode = decoder(encoding)
     const lines: string[] = []
-    const needle = this.#needles.get(LF)
+    const needle = this.#needles.get(LF, this.offset)
     for (let at = this.#locate(needle); at !== -1; at = this.#locate(needle)) {
       if (at >= this._shift + this._end) {
         const line = this.takeLine() as Bytes
@@ -127,7 +127,7 @@ export class ByteQueue extends PartQueue {
         if (digit < 0 || digit > 9) break
         value = value * 10 + digit
       }
-      if (at > this._off && at < this._end - 2 + 1 && u8[at] === CR && u8[at + 1] === LF && at + 1 < this._end) {
+      if (at > this._off && at + 1 < this._end && u8[at] === CR && u8[at + 1] === LF) {
         const taken = at + 2 - this._off
         if (at + 2 < this._end) {
           this._off = at + 2
@@ -137,42 +137,6 @@ export class ByteQueue extends PartQueue {
       }
     }
     return parseInteger(this, until, radix)
-  }
-
-  takeUInt8(): number | undefined {
-    if (this._end - this._off > 1) {
-      this._length--
-      return this._u8[this._off++]
-    }
-    return uint(this, 1, false)
-  }
-  takeUInt16BE(): number | undefined {
-    return uint(this, 2, false)
-  }
-  takeUInt16LE(): number | undefined {
-    return uint(this, 2, true)
-  }
-  takeUInt32BE(): number | undefined {
-    if (this._end - this._off > 4) {
-      const u8 = this._u8
-      const at = this._off
-      this._off = at + 4
-      this._length -= 4
-      return (
-        (u8[at] as number) * 0x1000000 +
-        (((u8[at + 1] as number) << 16) | ((u8[at + 2] as number) << 8) | (u8[at + 3] as number))
-      )
-    }
-    return uint(this, 4, false)
-  }
-  takeUInt32LE(): number | undefined {
-    return uint(this, 4, true)
-  }
-  takeBigUInt64BE(): bigint | undefined {
-    return bigUint(this, false)
-  }
-  takeBigUInt64LE(): bigint | undefined {
-    return bigUint(this, true)
   }
 
   /** Unsigned LEB128 up to 2^53-1, in at most 8 bytes. Throws `MILL_BAD_NUMBER`. */
@@ -252,7 +216,7 @@ export class ByteQueue extends PartQueue {
 
   /** Where the first whole match inside [start, end) begins, or -1; an empty one is found at `start`. */
   find(delimiter: Delimiter, start?: number, end?: number): number {
-    const needle = this.#needles.get(delimiter)
+    const needle = this.#needles.get(delimiter, this.offset)
     const from = checkIndex(start, 0, 'start')
     const to = checkIndex(end, this._length, 'end')
     if (from > this._length) return -1

@@ -1,7 +1,7 @@
 import type { BytesLike, Delimiter } from '../../types/bytes.js'
 import { allocate, compareBytes, latin1, toUint8Array, utf8 } from '../base/bytes.js'
 import { ArgumentError, BufferError } from '../base/errors.js'
-import { delimiterBytes, Needle, search } from './find.js'
+import { delimiterBytes, Needle, partAt, search } from './find.js'
 import { Memory, type Part, partOf, retainedBy } from './memory.js'
 import { splitLines, splitOn, splitWhitespace, stripped } from './text.js'
 
@@ -96,10 +96,9 @@ export class Bytes implements Iterable<Uint8Array>, Disposable {
     const i = index < 0 ? this.length + index : index
     if (i < 0 || i >= this.length) return undefined
     if (this.#memory !== null) return this.#memory.u8[this.#start + i]
-    for (const { u8, start, end, position } of this.#pieces()) {
-      if (i < position + end - start) return u8[start + i - position]
-    }
-    return undefined
+    const pieces = this.#pieces()
+    const { u8, start, position } = pieces[partAt(pieces, 0, i)] as Part
+    return u8[start + i - position]
   }
 
   /** As an array's; zero-copy; a handle of its own. */
@@ -111,7 +110,8 @@ export class Bytes implements Iterable<Uint8Array>, Disposable {
       this.#memory.refs++
       return handle(this.#memory, this.#start + from, this.#start + to)
     }
-    return bytesOf(sliceParts(this.#pieces(), 0, from, to), to - from)
+    const pieces = this.#pieces()
+    return bytesOf(sliceParts(pieces, partAt(pieces, 0, from), from, to), to - from)
   }
 
   /** Its pieces, none empty, neighbours in memory joined. Zero-copy; pins: this memory will not go back to a pool. */
@@ -187,8 +187,9 @@ export class Bytes implements Iterable<Uint8Array>, Disposable {
     }
     if (other.length !== this.length) return false
     let at = 0
+    const pieces = this.#pieces()
     for (const { u8, start, end } of other.#pieces()) {
-      if (!sameAt(this.#pieces(), 0, at, u8.subarray(start, end))) return false
+      if (!sameAt(pieces, partAt(pieces, 0, at), at, u8.subarray(start, end))) return false
       at += end - start
     }
     return true
@@ -202,16 +203,19 @@ export class Bytes implements Iterable<Uint8Array>, Disposable {
     return u8.length <= this.length && sameAt(this.#pieces(), 0, 0, u8)
   }
 
-  /** Where the first whole match inside [start, end) begins, or -1; an empty one is found at `start`. */
+  /** Where the first whole match inside [start, end) begins, or -1; an empty one is found at `start`, as in Python. */
   find(delimiter: Delimiter, start?: number, end?: number): number {
     const from = checkIndex(start, 0, 'start')
     const to = Math.min(checkIndex(end, this.length, 'end'), this.length)
     const needle = new Needle(delimiter)
     if (from > this.length) return -1
-    return search(this.#pieces(), 0, needle, from, Math.max(from, to))
+    return search(this.#pieces(), 0, needle, from, to)
   }
 
-  /** Python's: without a separator at runs of whitespace; at most `maxSplits + 1` pieces. Zero-copy. */
+  /**
+   * Python's: without a separator at runs of whitespace; at most `maxSplits + 1` pieces, the last of which is the rest as
+   * it is. Zero-copy.
+   */
   split(separator?: Delimiter, maxSplits?: number): Bytes[] {
     const most =
       maxSplits === undefined || maxSplits === Number.POSITIVE_INFINITY

@@ -12,20 +12,27 @@ export class Needle {
   readonly key: string | number | undefined
   readonly bytes: Uint8Array
   /** It does not start before this position. */
-  floor = 0
-  /** For long needles: the bytes up to `scanned` end with the first `matched` bytes of the needle. */
-  scanned = 0
+  floor: number
+  /**
+   * For long needles: it starts nowhere in [origin, scanned - matched], and the bytes up to `scanned` end with its first
+   * `matched` bytes.
+   */
+  origin: number
+  scanned: number
   matched = 0
   #borders: Int32Array | undefined
 
-  constructor(delimiter: Delimiter) {
+  /** Nothing is known yet of what lies from `floor` on, and nobody asks for what lies before it. */
+  constructor(delimiter: Delimiter, floor = 0) {
     this.key = typeof delimiter === 'string' || typeof delimiter === 'number' ? delimiter : undefined
-    // A copy: the caller may change theirs.
-    this.bytes = delimiterBytes(delimiter).slice()
+    // A copy, since the caller may change theirs. Not by slice(): that of a Buffer is a view.
+    this.bytes = new Uint8Array(delimiterBytes(delimiter))
+    this.floor = this.origin = this.scanned = floor
   }
 
   is(delimiter: Delimiter): boolean {
-    if (typeof delimiter === 'object') return this.key === undefined && equalBytes(this.bytes, toUint8Array(delimiter))
+    if (typeof delimiter === 'object')
+      return this.key === undefined && equalBytes(this.bytes, delimiterBytes(delimiter))
     return delimiter !== undefined && this.key === delimiter
   }
 
@@ -52,14 +59,17 @@ export class Needles {
   #list: Needle[] = []
   #oldest = 0
 
-  /** The delimiter made ready, with the memory of where it was searched. Throws `MILL_INVALID_ARGUMENT`. */
-  get(delimiter: Delimiter): Needle {
+  /**
+   * The delimiter made ready, with the memory of where it was searched. A new one has not been looked for from `offset`
+   * on, where the queue begins. Throws `MILL_INVALID_ARGUMENT`.
+   */
+  get(delimiter: Delimiter, offset: number): Needle {
     const list = this.#list
     for (let i = 0; i < list.length; i++) {
       const needle = list[i] as Needle
       if (needle.is(delimiter)) return needle
     }
-    const needle = new Needle(delimiter)
+    const needle = new Needle(delimiter, offset)
     if (list.length < REMEMBERED) list.push(needle)
     else list[this.#oldest++ % REMEMBERED] = needle
     return needle
@@ -73,7 +83,10 @@ export class Needles {
 /** What a delimiter stands for, as bytes. Points where it can. Throws `MILL_INVALID_ARGUMENT`. */
 export function delimiterBytes(delimiter: Delimiter, argument = 'delimiter'): Uint8Array {
   if (typeof delimiter === 'number') {
-    if (delimiter >= 0 && delimiter <= 255 && Number.isInteger(delimiter)) return Uint8Array.of(delimiter)
+    if (delimiter >= 0 && delimiter <= 255 && Number.isInteger(delimiter)) {
+      singles[delimiter] ??= Uint8Array.of(delimiter)
+      return singles[delimiter]
+    }
     throw new ArgumentError(argument, 'a byte from 0 to 255', delimiter)
   }
   if (typeof delimiter === 'string') return encoded(delimiter)
@@ -81,6 +94,8 @@ export function delimiterBytes(delimiter: Delimiter, argument = 'delimiter'): Ui
   throw new ArgumentError(argument, 'a byte, a string or bytes', delimiter)
 }
 
+/** Single bytes that were used as delimiters. */
+const singles: Uint8Array[] = []
 /** Strings that were used as delimiters: encoding one costs 20 times as much as comparing it. A parser uses few. */
 const known = new Map<string, Uint8Array>()
 const KNOWN = 64
@@ -159,12 +174,12 @@ function endsHere(parts: readonly Part[], i: number, at: number, bytes: Uint8Arr
   return true
 }
 
-/** Goes on where the last search for this needle stopped, if that lies ahead of `from`. */
+/** Goes on where the last search for this needle stopped, if that one has seen all that lies between. */
 function searchLong(parts: readonly Part[], head: number, needle: Needle, from: number, end: number): number {
   const { bytes, borders } = needle
   let { scanned, matched } = needle
-  if (scanned - matched < from || scanned > end) {
-    scanned = from
+  if (from < needle.origin || scanned - matched < from || scanned > end) {
+    needle.origin = scanned = from
     matched = 0
   }
   for (let i = partAt(parts, head, scanned); i < parts.length && scanned < end; i++) {

@@ -28,7 +28,8 @@ export class Memory {
   /** A raw view of it; pins. */
   view(start: number, end: number): Uint8Array {
     this.pinned = true
-    if (start === 0 && end === this.u8.length && this.pool === null) return this.u8
+    // What was handed in may be a Buffer, whose slice() and toString() are others: a plain array comes out.
+    if (start === 0 && end === this.u8.length && this.u8.constructor === Uint8Array) return this.u8
     return new Uint8Array(this.buffer, this.u8.byteOffset + start, end - start)
   }
 
@@ -54,6 +55,9 @@ export function partOf(memory: Memory, start: number, end: number, position: num
   const { u8 } = memory
   return { memory, u8, start, end, position, seen: u8 }
 }
+
+/** Stands where a part was used up: an array keeps what it holds alive, and nobody would count it. */
+export const USED: Part = partOf(new Memory(new Uint8Array(0), null), 0, 0, 0)
 
 /** Bytes of distinct memory that these parts keep alive, and `also`. */
 export function retainedBy(parts: Iterable<Part>, also?: Memory | null): number {

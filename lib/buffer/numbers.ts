@@ -3,25 +3,22 @@ import { latin1 } from '../base/bytes.js'
 import { ArgumentError, BufferError } from '../base/errors.js'
 import type { ByteQueue } from './byte-queue.js'
 import { delimiterBytes } from './find.js'
+import { SHOWN, show } from './show.js'
 
-/** Bytes a number in text may have, its end included. */
+/** Bytes within which a number in text must meet its end. */
 const TEXT = 32
 
 /** An unsigned integer of 1 to 4 bytes, or undefined when they are not there yet. */
-export function uint(queue: ByteQueue, size: 1 | 2 | 4, little: boolean): number | undefined {
+export function uint(
+  queue: Pick<ByteQueue, 'length' | 'at' | 'skip'>,
+  size: 1 | 2 | 4,
+  little: boolean,
+): number | undefined {
   if (queue.length < size) return undefined
   let value = 0
   for (let i = 0; i < size; i++) value = value * 256 + (queue.at(little ? size - 1 - i : i) as number)
   queue.skip(size)
   return value
-}
-
-/** An unsigned integer of 8 bytes, or undefined when they are not there yet. */
-export function bigUint(queue: ByteQueue, little: boolean): bigint | undefined {
-  if (queue.length < 8) return undefined
-  const first = BigInt(uint(queue, 4, little) as number)
-  const second = BigInt(uint(queue, 4, little) as number)
-  return little ? (second << 32n) | first : (first << 32n) | second
 }
 
 /** Unsigned LEB128, least significant group first: 7 bits a byte, the eighth says that more follow. */
@@ -81,13 +78,12 @@ function digitOf(byte: number): number {
 }
 
 function badNumber(queue: ByteQueue, count: number): BufferError {
-  const shown = Math.min(count, TEXT)
-  const bytes = queue.peek(shown)
-  const text = latin1(bytes.copy())
+  const bytes = queue.peek(Math.min(count, SHOWN))
+  const found = bytes.copy()
   bytes.release()
   const { offset } = queue
-  return new BufferError('MILL_BAD_NUMBER', `No whole number at byte ${offset}: ${JSON.stringify(text)}`, {
+  return new BufferError('MILL_BAD_NUMBER', `No whole number at byte ${offset}: ${show(found)}`, {
     offset,
-    text,
+    text: latin1(found),
   })
 }

@@ -3,6 +3,7 @@ import { ArgumentError, BufferError, StreamError } from '../base/errors.js'
 import type { ByteQueue } from './byte-queue.js'
 import { type Bytes, checkCount } from './bytes.js'
 import { delimiterBytes } from './find.js'
+import { SHOWN, show } from './show.js'
 
 /** What a parser can ask for. Each operation waits until it can be answered. */
 export interface Reads {
@@ -22,12 +23,19 @@ export interface Reads {
   integer(until?: Delimiter, radix?: 10 | 16): number
   /** These very bytes, or `MILL_UNEXPECTED_BYTES`. */
   expect(bytes: Delimiter): void
+  /** One byte. */
   uint8(): number
+  /** Two bytes, unsigned, most significant first. */
   uint16BE(): number
+  /** Two bytes, unsigned, least significant first. */
   uint16LE(): number
+  /** Four bytes, unsigned, most significant first. */
   uint32BE(): number
+  /** Four bytes, unsigned, least significant first. */
   uint32LE(): number
+  /** Eight bytes, unsigned, most significant first. */
   bigUint64BE(): bigint
+  /** Eight bytes, unsigned, least significant first. */
   bigUint64LE(): bigint
   /** Unsigned LEB128 up to 2^53-1. `MILL_BAD_NUMBER`. */
   varint(): number
@@ -165,6 +173,7 @@ export class Operation<F> implements Iterator<void, never, void> {
     this.#kind = kind
     this.#count = count
     this.#ready = false
+    this.#result.value = undefined // while it waits, the last message must not be kept alive by its own answer
     return this
   }
 
@@ -184,10 +193,10 @@ export class Operation<F> implements Iterator<void, never, void> {
     return this.#ask(SKIP, checkCount(count))
   }
   until(delimiter: Delimiter, options?: { include?: boolean; max?: number }): Need<Bytes> {
-    if (typeof delimiter !== 'number' && delimiterBytes(delimiter).length === 0) {
+    if (delimiter === '' || (typeof delimiter !== 'string' && delimiterBytes(delimiter).length === 0)) {
       throw new ArgumentError('delimiter', 'not empty', delimiter)
     }
-    this.#delimiter = delimiter
+    this.#delimiter = kept(delimiter)
     this.#flag = options?.include === true
     this.#max = checkMax(options?.max)
     return this.#ask(UNTIL)
@@ -202,13 +211,13 @@ export class Operation<F> implements Iterator<void, never, void> {
       const value = this.queue.takeInteger(until, radix)
       if (value !== undefined) return this.#now(value)
     }
-    this.#delimiter = until
+    this.#delimiter = kept(until)
     this.#radix = radix
     return this.#ask(INTEGER)
   }
   expect(bytes: Delimiter): Need<void> {
     if (!this.held && this.queue.skipIfStartsWith(bytes) === true) return this.#now(undefined)
-    this.#delimiter = bytes
+    this.#delimiter = kept(bytes)
     return this.#ask(EXPECT, typeof bytes === 'number' ? 1 : delimiterBytes(bytes, 'bytes').length)
   }
   uint8(): Need<number> {
@@ -216,23 +225,28 @@ export class Operation<F> implements Iterator<void, never, void> {
     return value === undefined ? this.#number('takeUInt8', 1) : this.#now(value)
   }
   uint16BE(): Need<number> {
-    return this.#number('takeUInt16BE', 2)
+    const value = this.held ? undefined : this.queue.takeUInt16BE()
+    return value === undefined ? this.#number('takeUInt16BE', 2) : this.#now(value)
   }
   uint16LE(): Need<number> {
-    return this.#number('takeUInt16LE', 2)
+    const value = this.held ? undefined : this.queue.takeUInt16LE()
+    return value === undefined ? this.#number('takeUInt16LE', 2) : this.#now(value)
   }
   uint32BE(): Need<number> {
     const value = this.held ? undefined : this.queue.takeUInt32BE()
     return value === undefined ? this.#number('takeUInt32BE', 4) : this.#now(value)
   }
   uint32LE(): Need<number> {
-    return this.#number('takeUInt32LE', 4)
+    const value = this.held ? undefined : this.queue.takeUInt32LE()
+    return value === undefined ? this.#number('takeUInt32LE', 4) : this.#now(value)
   }
   bigUint64BE(): Need<bigint> {
-    return this.#number('takeBigUInt64BE', 8)
+    const value = this.held ? undefined : this.queue.takeBigUInt64BE()
+    return value === undefined ? this.#number('takeBigUInt64BE', 8) : this.#now(value)
   }
   bigUint64LE(): Need<bigint> {
-    return this.#number('takeBigUInt64LE', 8)
+    const value = this.held ? undefined : this.queue.takeBigUInt64LE()
+    return value === undefined ? this.#number('takeBigUInt64LE', 8) : this.#now(value)
   }
   varint(): Need<number> {
     const value = this.held ? undefined : this.queue.takeVarint()
@@ -331,7 +345,7 @@ export class Operation<F> implements Iterator<void, never, void> {
     this.#result.value = undefined
     if (there === true) return true
     if (there === undefined) return this.#short(count)
-    const expected = delimiterBytes(this.#delimiter).slice(0, SHOWN)
+    const expected = new Uint8Array(delimiterBytes(this.#delimiter).subarray(0, SHOWN))
     const bytes = queue.peek(Math.min(count, SHOWN))
     const found = bytes.copy()
     bytes.release()
@@ -343,7 +357,7 @@ export class Operation<F> implements Iterator<void, never, void> {
   #until(): boolean {
     const { queue } = this
     const max = this.#max
-    // With a limit the search stops there: what lies behind it is of no interest.
+    // Said before the delimiter has come: as soon as it can no longer begin within the limit.
     if (max < queue.length) {
       const size = typeof this.#delimiter === 'number' ? 1 : delimiterBytes(this.#delimiter).length
       const at = queue.find(this.#delimiter)
@@ -381,20 +395,12 @@ export class Operation<F> implements Iterator<void, never, void> {
 
 const LF = 10
 const CR = 13
-/** Bytes of input an error shows at most. */
-const SHOWN = 32
-
 function checkMax(max: number | undefined): number {
   if (max === undefined || max === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY
   return checkCount(max, 'options.max')
 }
 
-/** Bytes for a message: printable ASCII as it is, all else escaped. */
-function show(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) {
-    if (byte >= 32 && byte < 127 && byte !== 34 && byte !== 92) text += String.fromCharCode(byte)
-    else text += `\\x${byte.toString(16).padStart(2, '0')}`
-  }
-  return `"${text}"`
+/** A delimiter that will not change while an operation waits for it. */
+function kept(delimiter: Delimiter): Delimiter {
+  return typeof delimiter === 'object' ? new Uint8Array(delimiterBytes(delimiter)) : delimiter
 }

@@ -1,7 +1,7 @@
 import { isBytesLike, toUint8Array } from '../base/bytes.js'
 import { ArgumentError, BufferError } from '../base/errors.js'
 import { type AnyBytes, Bytes, checkCount, piecesOf } from './bytes.js'
-import { Memory, type Part, partOf, retainedBy } from './memory.js'
+import { Memory, type Part, partOf, retainedBy, USED } from './memory.js'
 import { MemoryPool } from './pool.js'
 import { WriteMemory } from './write-memory.js'
 
@@ -106,8 +106,9 @@ export abstract class PartQueue {
   }
 
   /**
-   * Memory to read into, at least min(sizeHint, maximumChunkSize) bytes; its content is garbage. Tell with
-   * {@link chunkWritten} how much of it is data; until then nothing can be appended. Throws `MILL_BUFFER_FULL`.
+   * Memory to read into, at least min(sizeHint, maximumChunkSize) bytes or what `maxLength` leaves; its content is
+   * garbage. Tell with {@link chunkWritten} how much of it is data; until then nothing can be appended. Asked again
+   * before that, it is the same chunk if that is long enough. Throws `MILL_BUFFER_FULL`.
    */
   getChunk(sizeHint?: number): Uint8Array {
     const write = this._write
@@ -116,6 +117,11 @@ export abstract class PartQueue {
     if (room <= 0) this._checkRoom(1)
     // Without a hint a rest of less than a quarter is not worth a read of its own.
     const wanted = Math.max(1, Math.min(hint === 0 ? write.size >> 2 : hint, write.maximum))
+    if (this._chunk !== null) {
+      if (this._chunk.length >= Math.min(wanted, room)) return this._chunk
+      // A read into the first chunk may still be under way: its memory must never be anybody else's.
+      if (write.memory !== null) write.memory.pinned = true
+    }
     const memory = write.reserve(wanted, this._length === 0)
     this._chunk = memory.u8.subarray(write.at, Math.min(memory.u8.length, write.at + room))
     return this._chunk
@@ -228,7 +234,7 @@ export abstract class PartQueue {
     const memory = this._memory
     if (memory === null) return null
     const offset = this._shift + this._off
-    this._head++
+    this._parts[this._head++] = USED
     if (this._head === this._parts.length) {
       this._parts.length = 0
       this._head = 0

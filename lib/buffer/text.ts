@@ -47,9 +47,9 @@ export function splitWhitespace(bytes: Bytes, most: number): Bytes[] {
         from = -1
       } else if (from === -1) {
         from = at + i
-        // The last piece is all the rest, without the whitespace behind it.
+        // The last piece is all the rest, with the whitespace behind it.
         if (out.length >= most) {
-          out.push(bytes.slice(from, endOf(bytes, from, white)))
+          out.push(bytes.slice(from))
           return out
         }
       }
