@@ -200,6 +200,17 @@ test('an abort gives the reason itself, whatever it is', async (t) => {
     const controller = new AbortController()
     controller.abort(reason)
     t.is(await pump(['a'], () => {}, { signal: controller.signal }).catch((seen) => seen), reason)
+    const later = new AbortController()
+    const stuck = pump(['a'], () => new Promise<void>(() => {}), { signal: later.signal })
+    await settle(2)
+    later.abort(reason)
+    t.is(
+      await within(
+        stuck.catch((seen) => seen),
+        'pump',
+      ),
+      reason,
+    )
   }
 })
 
