@@ -5,7 +5,7 @@ import { createServer } from 'node:http'
 import net, { type AddressInfo } from 'node:net'
 import { Readable, Writable } from 'node:stream'
 import test from 'ava'
-import { type AnyBytes, Bytes } from '../lib/buffer/index.js'
+import { type AnyBytes, Bytes, type ParserInput } from '../lib/buffer/index.js'
 import { ChunkedBuffer, lines, pump, readable } from '../lib/streams/index.js'
 import { settle, within } from './fixtures/stream-kit.js'
 
@@ -227,4 +227,27 @@ test('a sink of pipe() that fails while nobody listens is an uncaught error, as 
   const { status, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' })
   t.is(stdout.trim(), 'uncaught sink')
   t.is(status, 7)
+})
+
+test('B1: a write larger than maxLength is no fault where its messages are not', async (t) => {
+  const parser = function* (input: ParserInput<string>) {
+    while (yield* input.more()) input.emit(String(yield* input.until(';')))
+  }
+  for (const cut of [1, 3, 4, 5, 12]) {
+    const buffer = new ChunkedBuffer({ parser, maxLength: 4 })
+    const text = 'ab;c;def;g;;'
+    for (let at = 0; at < text.length; at += cut) buffer.write(text.slice(at, at + cut))
+    buffer.end()
+    const frames: string[] = []
+    for await (const frame of buffer) frames.push(frame)
+    t.deepEqual(frames, ['ab', 'c', 'def', 'g', ''])
+    const long = new ChunkedBuffer({ parser, maxLength: 4 })
+    const seen: string[] = []
+    const read = (async () => {
+      for await (const frame of long) seen.push(frame)
+    })()
+    for (let at = 0; at < text.length; at += cut) long.write('ab;cdefg;hi;'.slice(at, at + cut))
+    await t.throwsAsync(read, { code: 'MILL_BUFFER_FULL' })
+    t.deepEqual(seen, ['ab'])
+  }
 })

@@ -1,7 +1,7 @@
 import type { Duplex as NodeDuplex } from 'node:stream'
 import { checkSignal } from '../base/abort.js'
-import { StreamError } from '../base/errors.js'
-import { type AnyBytes, ByteQueue, type ByteQueueOptions, type Parser } from '../buffer/index.js'
+import { isMillraceError, StreamError } from '../base/errors.js'
+import { type AnyBytes, ByteQueue, type ByteQueueOptions, Bytes, type Parser } from '../buffer/index.js'
 import { Operation, ParserRun } from '../buffer/parser.js'
 import { nodeFace, readSide } from './face.js'
 import { type Callback, DuplexMachine, followPipes, ignore, prematureClose, type WriteMachine } from './machine.js'
@@ -106,13 +106,25 @@ export class BufferFlow extends DuplexFace {
   }
 
   #take(item: AnyBytes): void {
-    try {
-      this.queue.append(item)
-    } catch (error) {
-      this._fail(error)
-      return
-    }
+    this.#append(item)
     this.#flow()
+  }
+
+  /** With a parser, what it uses up makes room: how the input is cut must not matter, only what is held at once. */
+  #append(item: AnyBytes): void {
+    const { queue } = this
+    try {
+      queue.append(item)
+    } catch (error) {
+      const room = queue.maxLength - queue.length
+      if (this._run === undefined || room <= 0 || !isMillraceError(error, 'MILL_BUFFER_FULL')) {
+        this._fail(error)
+        return
+      }
+      const bytes = Bytes.from(item)
+      queue.append(bytes.slice(0, room))
+      this.#backlog.putBack(bytes.slice(room), bytes.length - room)
+    }
   }
 
   override end(item?: unknown): this {
@@ -166,11 +178,7 @@ export class BufferFlow extends DuplexFace {
       this.#again = false
       this.#work()
       while (this.#backlog.size > 0 && this._fault === undefined && !this.destroying && this.#hasRoom()) {
-        try {
-          this.queue.append(this.#backlog.shift() as AnyBytes)
-        } catch (error) {
-          this._fail(error)
-        }
+        this.#append(this.#backlog.shift() as AnyBytes)
         this.#work()
       }
       if (this.#ended && !this.#inputOver && this.#backlog.size === 0) {
