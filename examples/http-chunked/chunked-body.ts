@@ -64,7 +64,9 @@ export function chunkedBody(options: ChunkedBodyOptions = {}): Parser<Bytes> {
       if (size === 0) break
       body += size
       if (body > maxBody) throw tooLong('the body', maxBody, offset)
-      for (let left = size; left > 0; left -= maxPiece) input.emit(yield* input.take(Math.min(left, maxPiece)))
+      let left = size
+      for (; left > maxPiece; left -= maxPiece) input.emit(yield* input.take(maxPiece))
+      input.emit(yield* input.take(left))
       lead = 2
     }
     for (;;) {

@@ -171,9 +171,12 @@ export function readSide(Base: typeof ReadMachine) {
       if (item !== undefined) {
         super.push(item)
         this._taken()
-      } else if (!this._finished && this._failure === undefined) {
-        this._held = done
-        return
+      } else {
+        if (this._complete) this._settle() // the refill may have brought the end instead of an item
+        if (!this._finished && this._failure === undefined) {
+          this._held = done
+          return
+        }
       }
       done(null)
     }
