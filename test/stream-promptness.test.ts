@@ -251,3 +251,21 @@ test('B1: a write larger than maxLength is no fault where its messages are not',
     t.deepEqual(seen, ['ab'])
   }
 })
+
+test('an error that nobody is told of is not swallowed: the reader tells it, the verbs cannot', async (t) => {
+  const error = new Error('gone')
+  const byVerbs = new ChunkedBuffer()
+  byVerbs.write('a')
+  byVerbs.take(1)
+  t.is(byVerbs.listenerCount('error'), 0)
+  const heard = once(byVerbs, 'error')
+  byVerbs.destroy(error)
+  t.deepEqual(await heard, [error])
+
+  const byReader = new ChunkedBuffer()
+  const waiting = byReader.reader.take(1) as Promise<unknown>
+  byReader.destroy(error)
+  t.is(await waiting.catch((seen) => seen), error)
+  await settle(2)
+  t.is(await (byReader.reader.more() as Promise<unknown>).catch((seen) => seen), error)
+})

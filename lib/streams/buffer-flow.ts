@@ -48,6 +48,7 @@ export class BufferFlow extends DuplexFace {
   /** The end has been reached: whatever is in the queue is all there will be. */
   #inputOver = false
   #byVerbs = false
+  #readerTells = false
   #framedTo = 0
   #flowing = false
   #again = false
@@ -262,16 +263,15 @@ export class BufferFlow extends DuplexFace {
     }
   }
 
-  _afterRead(): void {
-    if (!this.#byVerbs) {
-      this.#byVerbs = true
-      this.on('error', this.#whileReading)
+  /** Bytes were taken by a verb, or asked for by the reader: that one rejects with the stream's error, a verb cannot. */
+  _afterRead(byReader = false): void {
+    this.#byVerbs = true
+    if (byReader && !this.#readerTells) {
+      this.#readerTells = true
+      this.on('error', ignore)
     }
     this.#flow()
   }
-
-  /** The reader rejects with the stream's error; without another listener it must not end the process as well. */
-  readonly #whileReading = ignore
 
   #failedByInput(): boolean {
     return this._fault !== undefined && this._failure?.error === this._fault

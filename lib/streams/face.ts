@@ -4,7 +4,7 @@ import { onAbort } from '../base/abort.js'
 import { ArgumentError, StreamError } from '../base/errors.js'
 import { decoderOf } from './decode.js'
 import { drainOf, flow } from './flow.js'
-import { asError, type Callback, ignore, prematureClose, ReadMachine, translate } from './machine.js'
+import { asError, type Callback, closed, ignore, prematureClose, ReadMachine, translate } from './machine.js'
 import { Outbox } from './outbox.js'
 import { OURS, piecesOf, weigh } from './shape.js'
 import { batchesOf, ItemIterator, Tap, type Tapped } from './tap.js'
@@ -369,7 +369,7 @@ export function readSide(Base: typeof ReadMachine) {
 
     async [Symbol.asyncDispose](): Promise<void> {
       if (!this.destroying) this.destroy()
-      if (!this.destroyed) await new Promise<void>((resolve) => this.once('close', resolve))
+      await closed(this)
     }
   }
   return ReadFace

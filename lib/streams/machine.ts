@@ -13,6 +13,7 @@ export interface Machine extends Emits {
   _predestroy(): void
   _destroy(done: Callback): void
 }
+/** The read side. */
 export interface ReadMachine extends Machine {
   get readable(): boolean
   push(item: unknown): boolean
@@ -22,6 +23,7 @@ export interface ReadMachine extends Machine {
   unshift(item: unknown): void
   _read(done: Callback): void
 }
+/** The write side. */
 export interface WriteMachine extends Machine {
   get writable(): boolean
   write(item: unknown): boolean

@@ -16,7 +16,7 @@ export interface ReaderHost {
   /** @internal Throws when the bytes belong to someone else or are gone. */
   _beforeRead(): void
   /** @internal Bytes have been taken. */
-  _afterRead(): void
+  _afterRead(byReader: boolean): void
 }
 
 const VERBS = [
@@ -100,7 +100,7 @@ export class Reader {
       ask.call(operation, a, b)
       if (operation.attempt()) {
         const { answer } = operation
-        this.#host._afterRead()
+        this.#host._afterRead(true)
         return answer
       }
     } catch (error) {
@@ -109,7 +109,7 @@ export class Reader {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
-      this.#host._afterRead() // a source that waits for room may be needed to go on
+      this.#host._afterRead(true) // a source that waits for room may be needed to go on
     })
   }
 }

@@ -5,6 +5,7 @@ import { type AnyBytes, Bytes } from '../buffer/index.js'
 /** The mark on streams of ours, with the version of what is behind it; the same in every copy of the package. */
 export const OURS = Symbol.for('millrace.stream/1')
 
+/** How a source is read, and a sink written to. */
 export type SourceKind = 'bytes' | 'ours' | 'events' | 'web' | 'async' | 'sync'
 export type SinkKind = 'ours' | 'events' | 'web' | 'function'
 

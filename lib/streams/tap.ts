@@ -1,4 +1,4 @@
-import { original, prematureClose } from './machine.js'
+import { closed, original, prematureClose } from './machine.js'
 import type { Outbox } from './outbox.js'
 
 /** What a tap needs of the stream it is on; implemented by the read side of our streams. */
@@ -178,5 +178,5 @@ async function stop<T>(tap: Tap<T>): Promise<void> {
   const { stream } = tap
   if (stream._finished) return
   stream.destroy()
-  if (!stream.destroyed) await new Promise<void>((resolve) => stream.once('close', resolve))
+  await closed(stream)
 }

@@ -1,9 +1,10 @@
 import type { Listener } from '../../types/source.js'
 import { ArgumentError } from '../base/errors.js'
-import { asError, type Callback, prematureClose } from './machine.js'
+import { asError, type Callback, closed, prematureClose } from './machine.js'
 import { piecesOf } from './shape.js'
 import type { Tap } from './tap.js'
 
+/** What `toWeb()` of a readable side takes. */
 export interface WebReadOptions {
   type?: 'bytes'
   highWaterMark?: number
@@ -19,7 +20,7 @@ export function webReadable(tap: Tap<unknown>, options: WebReadOptions = {}): Re
   const { stream } = tap
   const cancel = async (): Promise<void> => {
     stream.destroy()
-    if (!stream.destroyed) await new Promise<void>((resolve) => stream.once('close', resolve))
+    await closed(stream)
   }
   if (options.type === 'bytes') return byteStream(tap, cancel)
   return new ReadableStream<unknown>(
