@@ -20,7 +20,7 @@ export const nodeFace: {
 } = {}
 
 /** Who takes the items: nobody yet, a tap, or event listeners (`'data'`, `'readable'`, `read()`). */
-const NOBODY = 0
+export const NOBODY = 0
 const TAP = 1
 const EVENTS = 2
 
@@ -150,7 +150,8 @@ export function readSide(Base: typeof ReadMachine) {
       super.push(null)
       this._release()()
       this._tap?.wake(false)
-      super.read() // opens the machine if nothing has yet: it emits 'end' only then
+      // Opens the machine if nothing has yet: it emits 'end' only then. A listener has, and its last item must stay.
+      if (this._mode !== EVENTS) super.read()
     }
 
     _release(): Callback {
