@@ -1,2 +1,3 @@
 export * from './buffer/index.js'
+export * from './run/index.js'
 export * from './streams/index.js'
