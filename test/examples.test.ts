@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
@@ -13,9 +14,10 @@ interface Run {
   stderr: string
 }
 
-/** Runs a compiled example in a process of its own. */
-async function run(name: string, ...words: string[]): Promise<Run> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url)), ...words])
+/** Runs a compiled example in a process of its own. With `CI` set, status lines are silent off a terminal. */
+async function run(name: string, words: string[] = [], CI = 'true'): Promise<Run> {
+  const path = fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url))
+  const child = spawn(process.execPath, [path, ...words], { env: { ...process.env, CI } })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -39,9 +41,36 @@ const lastLines: Record<string, string | RegExp> = {
   'onread-socket': /^33554432 of 33554432 bytes into \d{1,2} pieces of memory$/,
   'header-then-body': `stored water.txt, 3000000 bytes, sha256 ${sha256.slice(0, 16)}`,
   'fetch-lines': '101 lines, highest in 2000: 1000',
+  'run/squares': '20000000 squares in 200 chunks, the last is 400000000000000',
+  'run/download': '3000000 bytes, 11 ranges asked for again, the file is the same',
+  'run/map-reduce': '35969672 terms; the longest sequence starts at 230631 and has 443',
+  'run/resume': '100 chunks in two processes: true',
+  'run/pool': '200 generations, the glider flew 50 cells',
+  'run/inline': '78498 primes below 1000000',
+  'run/share': 'shares of 333334, 333333, 333333 add up to 499999500000',
   'browser-frames': '3 events: ["up","over\\nand down","again"]',
   'tour/main': /^total: \d+ steps, [\d.]+ s, [\d.]+ MB touched, peak memory [\d.]+ MB$/,
 }
+
+/** All programs there are: a folder with a main.js is one, any other a set of them; a job module belongs to one. */
+function programs(): string[] {
+  const folder = new URL('../examples/', import.meta.url)
+  const names = (path: string): string[] =>
+    readdirSync(new URL(path, folder)).flatMap((name) =>
+      name.endsWith('.js') && !name.endsWith('.job.js') ? [`${path}${name.slice(0, -3)}`] : [],
+    )
+  const inside = readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    if (!entry.isDirectory()) return []
+    const all = names(`${entry.name}/`)
+    const main = `${entry.name}/main`
+    return all.includes(main) ? [main] : all
+  })
+  return [...names(''), ...inside]
+}
+
+test('every example has its last line here, except the one of the README, which is shown whole', (t) => {
+  t.deepEqual([...Object.keys(lastLines), 'readme'].sort(), programs().sort())
+})
 
 for (const [name, expected] of Object.entries(lastLines)) {
   test(`examples/${name} runs and says what it found`, async (t) => {
@@ -52,6 +81,12 @@ for (const [name, expected] of Object.entries(lastLines)) {
     else t.regex(last, expected)
   })
 }
+
+test('examples/run/squares ends with all of its chunks on stderr', async (t) => {
+  const { status, stderr } = await run('run/squares', [], '')
+  t.is(status, 0)
+  t.regex(stderr, /^(?:squares {2}\d+ % .*\n)*squares {2}100 % {2}200\/200 {2}\d+\/s\n$/)
+})
 
 /** A port nobody uses, or at least nobody did just now. */
 async function freePort(): Promise<number> {
@@ -79,7 +114,7 @@ if (spawnSync('redis-server', ['--version']).status === 0) {
     ])
     try {
       for await (const text of redis.stdout) if (String(text).includes('Ready to accept connections')) break
-      const { status, last, stderr } = await run('resp/main', String(port))
+      const { status, last, stderr } = await run('resp/main', [String(port)])
       t.deepEqual({ status, last, stderr }, { status: 0, last: lastLines['resp/main'], stderr: '' })
     } finally {
       redis.kill()
