@@ -4,11 +4,15 @@ import { readdirSync } from 'node:fs'
 
 const root = new URL('../', import.meta.url)
 const folder = new URL('dist/examples/', root)
+const names = (path) => readdirSync(new URL(path, folder)).filter((name) => name.endsWith('.js'))
+// A folder with a main.js is one program, any other a set of them. A job module is run by the program beside it.
 const programs = readdirSync(folder, { withFileTypes: true })
   .flatMap((entry) => {
-    if (entry.isDirectory()) return [`${entry.name}/main.js`]
-    return entry.name.endsWith('.js') ? [entry.name] : []
+    if (!entry.isDirectory()) return [entry.name]
+    const inside = names(`${entry.name}/`)
+    return (inside.includes('main.js') ? ['main.js'] : inside).map((name) => `${entry.name}/${name}`)
   })
+  .filter((name) => name.endsWith('.js') && !name.endsWith('.job.js'))
   .sort()
 
 for (const program of programs) {
