@@ -393,6 +393,36 @@ test('read() and readable, as Node has them', async (t) => {
   t.deepEqual(seen, ['a', 'b', 'c'])
 })
 
+test('the last item, too, waits for who takes it late or has paused, and the end waits for it', async (t) => {
+  for (const length of [1, 2, 3]) {
+    const items = Array.from({ length }, (_, i) => `item ${i}`)
+    const late = readable(items)
+    const taken: unknown[] = []
+    late.on('readable', () => setImmediate(() => taken.push(late.read())))
+    await within(new Promise((resolve) => late.on('end', resolve)), 'late')
+    t.deepEqual(
+      taken.filter((item) => item !== null),
+      items,
+    )
+
+    const paused = readable(items)
+    const seen: unknown[] = []
+    let asleep = false
+    paused.on('data', (item) => {
+      t.false(asleep, 'no item while paused')
+      seen.push(item)
+      asleep = true
+      paused.pause()
+      setTimeout(() => {
+        asleep = false
+        paused.resume()
+      }, 2)
+    })
+    await within(new Promise((resolve) => paused.on('end', resolve)), 'paused')
+    t.deepEqual(seen, items)
+  }
+})
+
 test('abort: the reason at once, unread frames are dropped, memory is let go, no listener stays', async (t) => {
   for (const parser of [messages, undefined]) {
     const kit = abortKit()

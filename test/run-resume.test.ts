@@ -180,7 +180,7 @@ for (const [where, start] of Object.entries(ways)) {
     t.deepEqual(run.chunkAt(3), { index: 3, start: -20, end: -10, state: 'done' })
     const summary = await within(run, 'run')
     t.like(summary, { done: COUNT, skipped: 17, items: 197 })
-    t.true(summary.rate <= 3000 / 60, `${summary.rate}: three chunks in at least 60 ms`)
+    t.true(summary.rate < 100, `${summary.rate}: three chunks in 60 ms`)
     t.deepEqual(
       [...hits],
       upTo(COUNT).map((index) => (done.includes(index) ? 0 : 1)),

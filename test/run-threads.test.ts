@@ -42,10 +42,12 @@ test.serial('R1: threads ended at random moments: nothing is lost, and each end 
     const hits = shared(length)
     let over = false
     const run = pool.run(hit, { end: length, chunkSize: size, retries: 50, args: { hits } })
+    const values = round % 2 ? gather(run.values()) : undefined
     const killed = murder(counted.live, 3, () => over)
     const summary = await within(run, `round ${round}`, 20_000)
     over = true
     deaths += await killed
+    if (values) t.true((await values).every((index, i) => index === i) && (await values).length === length / size)
     t.is(summary.done, length / size)
     t.is(tally(run.board), `2x${length / size}`)
     t.true(summary.retried <= (await killed))

@@ -4,7 +4,7 @@ import { onAbort } from '../base/abort.js'
 import { ArgumentError, StreamError } from '../base/errors.js'
 import { decoderOf } from './decode.js'
 import { drainOf, flow } from './flow.js'
-import { asError, type Callback, closed, ignore, prematureClose, ReadMachine, translate } from './machine.js'
+import { asError, type Callback, closed, goOn, ignore, prematureClose, ReadMachine, translate } from './machine.js'
 import { Outbox } from './outbox.js'
 import { OURS, piecesOf, weigh } from './shape.js'
 import { batchesOf, ItemIterator, Tap, type Tapped } from './tap.js'
@@ -150,8 +150,7 @@ export function readSide(Base: typeof ReadMachine) {
       super.push(null)
       this._release()()
       this._tap?.wake(false)
-      // Opens the machine if nothing has yet: it emits 'end' only then. A listener has, and its last item must stay.
-      if (this._mode !== EVENTS) super.read()
+      goOn(this)
     }
 
     _release(): Callback {
@@ -320,9 +319,9 @@ export function readSide(Base: typeof ReadMachine) {
 
     override resume(): this {
       this._paused = false
-      if (this._mode === TAP || this._finished) return this
-      this._useEvents()
-      return super.resume()
+      if (this._mode === TAP) return this
+      if (!this._finished) this._useEvents()
+      return super.resume() // also after the end: the machine may still hold the last item
     }
 
     isPaused(): boolean {

@@ -36,6 +36,14 @@ export const ReadMachine = Readable as unknown as new (options: object) => ReadM
 export const WriteMachine = Writable as unknown as new (options: object) => WriteMachine
 export const DuplexMachine = Duplex as unknown as new (options: object) => ReadMachine & WriteMachine
 
+/**
+ * Lets a machine go on that nobody may have opened yet: it emits what it holds, and `'end'`, only then. Its `read()`
+ * would do so too, but take the last item away from whoever listens for `'readable'`.
+ */
+export function goOn(machine: ReadMachine): void {
+  ;(machine as unknown as { readonly _readableState: { updateNextTick(): void } })._readableState.updateNextTick()
+}
+
 /** The error for whoever still waits on a stream that was closed without one. */
 export function prematureClose(cause?: unknown): StreamError {
   const message = 'The stream was closed before its end'
