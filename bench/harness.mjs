@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
  * @property {number} count how many messages, lines, chunks it has seen
  * @property {number} total their lengths
  * @property {unknown} last the last one: bytes, a string, or something with `copy()` or `subarray()`
+ * @property {number} [ns] per unit, where the run knows better than the clock around it: a difference of two runs, say
  */
 /** @typedef {() => Result | Promise<Result>} Contestant one run over all the data */
 /**
@@ -75,18 +76,24 @@ const sweep = () => globalThis.gc?.({ type: 'minor', execution: 'sync' })
 const WARMUPS = 2
 const WARMUP_MS = 60
 
-/** @param {Contestant} run @param {number} repeats @returns {Promise<{ ns: number, result: Result }>} */
-async function turn(run, repeats) {
+/**
+ * `ms` by the clock for one run, `ns` per unit.
+ * @param {Contestant} run @param {number} repeats @param {number} count @returns {Promise<{ ms: number, ns: number, result: Result }>}
+ */
+async function turn(run, repeats, count) {
   sweep()
   let result
+  let own = 0
   const start = performance.now()
   for (let i = 0; i < repeats; i++) {
     const answer = run()
     // Not awaited if there is nothing to wait for: a turn of the microtask queue is no part of a loop by hand.
     result = answer instanceof Promise ? await answer : answer
+    own += result?.ns ?? 0
   }
-  const ns = ((performance.now() - start) * 1e6) / repeats
-  return { ns, result: /** @type {Result} */ (result) }
+  const ms = (performance.now() - start) / repeats
+  const ns = result?.ns === undefined ? (ms * 1e6) / count : own / repeats
+  return { ms, ns, result: /** @type {Result} */ (result) }
 }
 
 /** Collects the races and rows of one case. */
@@ -99,7 +106,8 @@ export class Bench {
   /**
    * Runs a race and adds a row for each of its goals. Throws when two contestants did not get the same result.
    * @param {Race} race
-   * @returns {Promise<{ ratio(of: string, against: string): Spread }>} how much longer `of` took, of each round, then the median
+   * @returns {Promise<{ ns: Record<string, Spread>, ratio(of: string, against: string): Spread }>} the times per unit;
+   *   how much longer `of` took, of each round, then the median
    */
   async race({ name, unit, count, contestants, goals = [], digest: line = digest, rounds = 11, turnMs = 15 }) {
     const names = Object.keys(contestants)
@@ -109,12 +117,12 @@ export class Bench {
     for (let round = -WARMUPS; round < rounds; round++) {
       const aim = round < -1 ? WARMUP_MS : turnMs
       for (const who of names) {
-        const { ns, result } = await turn(contestants[who], repeats.get(who) ?? 1)
+        const { ms, ns, result } = await turn(contestants[who], repeats.get(who) ?? 1, count)
         const got = line(result)
         expected ||= got
         if (got !== expected) throw new Error(`${name}: ${who} got ${got}, but ${names[0]} ${expected}`)
-        if (round >= 0) samples.get(who)?.push(ns / count)
-        else repeats.set(who, Math.min(2000, Math.ceil((aim * 1e6) / ns)))
+        if (round >= 0) samples.get(who)?.push(ns)
+        else repeats.set(who, Math.min(2000, Math.ceil(aim / ms)))
       }
     }
     const ns = Object.fromEntries([...samples].map(([who, values]) => [who, spread(values)]))
@@ -129,7 +137,7 @@ export class Bench {
       if (atMost !== undefined) this.atMost(benchmark, against, atMost, ratio(of, against), note)
       else this.atLeast(benchmark, against, atLeast, ratio(against, of), note)
     }
-    return { ratio }
+    return { ns, ratio }
   }
 
   /** @param {string} benchmark @param {string} against @param {number} limit @param {Spread} reached @param {string} [note] */
@@ -147,9 +155,15 @@ export class Bench {
 
   /** @param {string} benchmark @param {string} against @param {number | undefined} least @param {Spread} reached @param {string} [note] */
   atLeast(benchmark, against, least, reached, note = '') {
-    const goal = least === undefined ? '' : `>= ${least}x faster`
+    const goal = least === undefined ? '' : `>= ${least}x ${least < 1 ? 'as fast' : 'faster'}`
     const met = least === undefined ? null : reached.median >= least
     this.rows.push({ benchmark, against, goal, reached: times(reached) + note, ratio: reached, met })
+  }
+
+  /** A time with a limit of its own. @param {string} benchmark @param {number} limit in ns @param {Spread} ns */
+  limit(benchmark, limit, ns) {
+    const reached = `${time(ns.median)} (${time(ns.q1)}–${time(ns.q3)})`
+    this.rows.push({ benchmark, against: '', goal: `<= ${time(limit)}`, reached, met: ns.median <= limit })
   }
 
   /** Something that is so or not so. @param {string} benchmark @param {string} goal @param {string} reached @param {boolean} met */

@@ -7,8 +7,9 @@ const dist = given === undefined ? new URL('../dist/', import.meta.url) : pathTo
 /** @param {string} path inside dist */
 const load = (path) => import(new URL(path, dist).href)
 
-export const { ByteQueue, Bytes, ChunkedBuffer, FrameParser, MemoryPool, lines, readable, toWeb } =
-  await load('lib/index.js')
+const library = await load('lib/index.js')
+export const { ByteQueue, Bytes, ChunkedBuffer, FrameParser, MemoryPool, lines, readable, toWeb } = library
+export const { ChunkPool, job, runChunked, sharedArray } = library
 
 /** @param {string} path inside dist/examples */
 export const example = (path) => load(`examples/${path}`)
