@@ -190,14 +190,23 @@ for (const [where, start] of Object.entries(ways)) {
 }
 
 test.serial('unordered, each value comes once, and a slow chunk holds up nobody', async (t) => {
-  const starts: Record<string, (args: { count: Int32Array }) => ChunkRun<number>> = {
+  type Args = Parameters<typeof jobs.lateFirst>[1]
+  const starts: Record<string, (args: Args) => ChunkRun<number>> = {
     'in process': (args) => runChunked(jobs.lateFirst, { ...each(40), concurrency: 2, args }),
     'in threads': (args) =>
       runChunked(job<typeof jobs.lateFirst>(jobsUrl, 'lateFirst'), { ...each(40), workers: 2, args }),
   }
   for (const [where, start] of Object.entries(starts)) {
-    const run = start({ count: sharedArray(Int32Array, 1) })
-    const seen = await within(gather<number>(run.values({ ordered: false, window: 20 })), where)
+    const heard = sharedArray(Int32Array, 1)
+    const run = start({ begun: sharedArray(Int32Array, 1), heard })
+    const seen: number[] = []
+    const reading = (async () => {
+      for await (const value of run.values({ ordered: false, window: 20 })) {
+        seen.push(value)
+        Atomics.add(heard, 0, 1)
+      }
+    })()
+    await within(reading, where)
     t.deepEqual(
       seen.toSorted((a, b) => a - b),
       upTo(40),
@@ -206,7 +215,7 @@ test.serial('unordered, each value comes once, and a slow chunk holds up nobody'
     await run
     // In order it is waited for, and the others wait behind it.
     t.deepEqual(
-      await within(gather(start({ count: sharedArray(Int32Array, 1) }).values({ window: 8 })), where),
+      await within(gather(start({ begun: sharedArray(Int32Array, 1) }).values({ window: 8 })), where),
       upTo(40),
     )
   }
