@@ -64,6 +64,23 @@ test.serial('R1: threads ended at random moments: nothing is lost, and each end 
   t.deepEqual(await counted.left(), [])
 })
 
+test.serial('R1: a chunk that comes again is not lost when its next thread ends before beginning it', async (t) => {
+  const counted = census()
+  t.teardown(counted.stop)
+  const stuckAtFirst = job<typeof Jobs.stuckAtFirst>(jobs, 'stuckAtFirst', { init: 'longInit' })
+  const args = { marks: shared(2) }
+  const run = runChunked(stuckAtFirst, { end: 20, chunkSize: 1, workers: 1, retries: 2, args })
+  const values = gather(run.values({ window: 1 }))
+  await until(() => args.marks[1] === 1, 'chunk 0 has begun')
+  for (const one of counted.live) void one.terminate()
+  await until(() => args.marks[0] === 2, 'another thread was given it')
+  for (const one of counted.live) void one.terminate()
+  t.deepEqual(await within(values, 'values'), [...Array(20).keys()])
+  t.like(await within(run, 'run'), { done: 20, retried: 1 })
+  t.is(args.marks[0], 3)
+  t.deepEqual(await counted.left(), [])
+})
+
 for (const ordered of [true, false]) {
   for (const victims of [1, 2]) {
     const title = `${victims} of 2 threads ended between claiming and beginning, ${ordered ? '' : 'un'}ordered`

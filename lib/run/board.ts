@@ -27,7 +27,7 @@ export const ABORT = 2
 export const UNLIMITED = 0x7fffffff
 
 // The words of a slot.
-/** The chunk in work + 1; 0: none. */
+/** The chunk in work + 1; 0: none; negative: about to take that one, which another thread may take first. */
 export const INDEX = 0
 /** Its attempt; negative while it waits for the next one. */
 export const ATTEMPT = 1
@@ -100,15 +100,20 @@ export class Board {
   /** Chunks in work in threads. */
   get running(): number {
     let all = 0
-    for (let lane = 0; lane < this.lanes; lane++) if (this.slot(lane).index >= 0) all++
+    for (let lane = 0; lane < this.lanes; lane++) if (this.slot(lane).owned) all++
     return all
   }
 
-  /** What a lane works on: index -1 for nothing; a negative attempt has failed and waits to be repeated. */
-  slot(lane: number): { readonly index: number; readonly attempt: number } {
+  /**
+   * What a lane works on: index -1 for nothing; a negative attempt has failed and waits to be repeated. Not `owned`: it
+   * was about to take the chunk, and may or may not have got it.
+   */
+  slot(lane: number): { readonly index: number; readonly owned: boolean; readonly attempt: number } {
     const at = SLOTS + LINE * lane
+    const word = Atomics.load(this.control, at + INDEX)
     return {
-      index: Atomics.load(this.control, at + INDEX) - 1,
+      index: Math.abs(word) - 1,
+      owned: word > 0,
       attempt: Atomics.load(this.control, at + ATTEMPT),
     }
   }

@@ -331,12 +331,17 @@ class Loop {
     const control = this.#control
     const slot = this.#slot
     control[slot + ATTEMPT] = attempt
-    control[slot + INDEX] = index + 1
-    // A claim is a wish: after the death of a thread what it had claimed is claimed again. The chunk is whose is first.
-    if (attempt === 1 && Atomics.compareExchange(this.#states, index, PENDING, RUNNING) !== PENDING) {
-      control[slot + INDEX] = 0
-      return undefined
+    if (attempt === 1) {
+      // A claim is a wish: after the death of a thread what it had claimed is claimed again. The chunk is whose is first.
+      control[slot + INDEX] = -1 - index
+      const was = Atomics.compareExchange(this.#states, index, PENDING, RUNNING)
+      if (was !== PENDING) {
+        control[slot + INDEX] = 0
+        if (was === RUNNING) say({ type: 'missed', index })
+        return undefined
+      }
     }
+    control[slot + INDEX] = index + 1
     const chunk = new ThreadChunk(this.#run, index, attempt, this.#state)
     current = chunk
     try {

@@ -82,6 +82,8 @@ export type FromWorker =
       readonly error: PackedError
       readonly timedOut: boolean
     }
+  /** Another thread was faster to take this chunk. */
+  | { readonly type: 'missed'; readonly index: number }
   /** Nothing left to claim. */
   | { readonly type: 'idle' }
   /** Teardown is over. */

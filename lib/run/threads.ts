@@ -19,6 +19,10 @@ export class ThreadEngine implements Engine, ThreadUser {
   /** Chunks to be run outside of the order. */
   readonly #again: Again[] = []
   readonly #delays = new Map<NodeJS.Timeout, Again>()
+  /** What of these a thread was given with the plan, and may not have begun. */
+  readonly #sent = new Map<Thread, Again>()
+  /** Chunks in work that a lost thread or a living one had, by what is to be done if it was not the living one. */
+  readonly #doubtful = new Map<number, () => void>()
   /** Chunks a slot had brought to an end when its thread came. */
   readonly #before = new Map<Thread, number>()
   #deaths = 0
@@ -112,6 +116,16 @@ export class ThreadEngine implements Engine, ThreadUser {
         control.fail(new RunError('MILL_RUN_JOB', `${what} ${problem}${there}`, { ...fields, ...cause }))
         break
       }
+      case 'missed': {
+        // The thread it was in doubt with does not have it. Had it died meanwhile, lost() would have settled it.
+        const settle = this.#doubtful.get(message.index)
+        if (settle !== undefined && this.#holder(message.index) === undefined) {
+          this.#doubtful.delete(message.index)
+          settle()
+          this.#more()
+        }
+        break
+      }
       case 'idle':
         if (control.board.stop === GO && this.#again.length > 0) this.#send(thread)
         else if (this.#spec.teardown !== undefined) thread.post({ type: 'finish' })
@@ -127,7 +141,8 @@ export class ThreadEngine implements Engine, ThreadUser {
     const control = this.#control
     const { board } = control
     const { slot } = thread
-    const { index, attempt } = board.slot(slot)
+    const { index, owned, attempt } = board.slot(slot)
+    const sent = this.#sent.get(thread)
     const killed = this.#watchdog?.ended(thread)
     const barren = this.#settledIn(slot) === this.#before.get(thread)
     this.#deaths++
@@ -138,26 +153,39 @@ export class ThreadEngine implements Engine, ThreadUser {
       this.#check()
       return
     }
+    // Nobody else can have begun a chunk that was sent; a thread begins with it.
+    if (sent !== undefined && sent.index !== index && board.states[sent.index] === RUNNING) this.#repeat(sent, 0)
     if (index >= 0 && board.states[index] === RUNNING) {
       const late = killed?.index === index && killed.attempt === attempt
       const innocent = killed !== undefined && !late // the chunk that was too late had ended just before
       const failure: Failure = late
         ? { code: 'MILL_RUN_TIMEOUT' }
         : { code: 'MILL_RUN_WORKER', exitCode, ...(error !== undefined && { cause: error }) }
-      if (innocent) this.#innocent(index, attempt)
-      else if (attempt < 0)
-        this.#repeat({ index, attempt: 1 - attempt }, 0) // had failed before, and waited
-      else if (!this.#worksElsewhere(index)) this.#attemptFailed(index, attempt, failure)
+      const settle = (): void => {
+        if (board.states[index] !== RUNNING) return
+        if (innocent) this.#innocent(index, attempt)
+        else if (attempt < 0)
+          this.#repeat({ index, attempt: 1 - attempt }, 0) // had failed before, and waited
+        else this.#attemptFailed(index, attempt, failure)
+      }
+      const holder = owned ? undefined : this.#holder(index)
+      if (holder === undefined) {
+        this.#doubtful.delete(index)
+        settle()
+      } else if (!holder.owned) this.#doubtful.set(index, settle) // it has it, or will say that it missed it
     } else if (killed === undefined && barren) this.#noProgress(exitCode, error)
     if (board.stop === GO) board.rewind()
     this.#more()
     this.#check()
   }
 
-  /** Two threads may have wanted the chunk, and the other one has it. */
-  #worksElsewhere(index: number): boolean {
-    for (const thread of this.#active) if (this.#control.board.slot(thread.slot).index === index) return true
-    return false
+  /** The slot of a thread that has, or was about to take, a chunk. */
+  #holder(index: number): ReturnType<Controller['board']['slot']> | undefined {
+    for (const thread of this.#active) {
+      const slot = this.#control.board.slot(thread.slot)
+      if (slot.index === index) return slot
+    }
+    return undefined
   }
 
   /** Its thread was ended because of the chunk before it: this attempt does not count. */
@@ -175,6 +203,8 @@ export class ThreadEngine implements Engine, ThreadUser {
   #send(thread: Thread): void {
     const { plan, board, id, values } = this.#control
     const first = this.#again.splice(0, 1)
+    if (first[0] === undefined) this.#sent.delete(thread)
+    else this.#sent.set(thread, first[0])
     const message: RunMessage = {
       type: 'run',
       run: id,
@@ -213,6 +243,7 @@ export class ThreadEngine implements Engine, ThreadUser {
     this.#freeSlots.push(thread.slot)
     this.#watchdog?.forget(thread)
     this.#before.delete(thread)
+    this.#sent.delete(thread)
   }
 
   #settledIn(slot: number): number {

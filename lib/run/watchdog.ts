@@ -44,9 +44,9 @@ export class Watchdog {
   #look(): void {
     const now = performance.now()
     for (const thread of this.#threads) {
-      const { index, attempt } = this.#board.slot(thread.slot)
+      const { index, owned, attempt } = this.#board.slot(thread.slot)
       const seen = this.#seen.get(thread)
-      if (index < 0 || attempt < 0) this.#seen.delete(thread)
+      if (!owned || attempt < 0) this.#seen.delete(thread)
       else if (seen === undefined || seen.index !== index || seen.attempt !== attempt) {
         this.#seen.set(thread, { index, attempt, since: now })
       } else if (now - seen.since >= this.#timeoutMs && !this.#ended.has(thread)) {
