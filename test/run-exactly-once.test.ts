@@ -71,7 +71,7 @@ async function exactlyOnce(t: ExecutionContext, plan: Plan, begin: (args: Args) 
   const text = JSON.stringify(plan)
   t.is(run.count, count, text)
 
-  const { phase, done, total, failed, running, retried, skipped, items } = await within(run, text, 10_000)
+  const { phase, done, total, failed, running, retried, skipped, items } = await within(run, text)
   t.deepEqual(
     { phase, done, total, failed, running, retried, skipped, items },
     { phase: 'done', done: count, total: count, failed: 0, running: 0, retried: 0, skipped: 0, items: length },

@@ -69,9 +69,9 @@ test('a run that nobody reads has no timer; one that is read has, and it holds n
 
 test('SIGTERM ends a process that has not wired it', async (t) => {
   const child = spawn(process.execPath, [path, 'SIGTERM'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  await within(once(child.stdout, 'data'), 'begun', 10_000)
+  await within(once(child.stdout, 'data'), 'begun')
   child.kill('SIGTERM')
-  t.deepEqual(await within(once(child, 'exit'), 'exit', 10_000), [null, 'SIGTERM'])
+  t.deepEqual(await within(once(child, 'exit'), 'exit'), [null, 'SIGTERM'])
 })
 
 test('SIGTERM wired to abort: the process saves, ends by itself, and another goes on', async (t) => {
@@ -80,9 +80,9 @@ test('SIGTERM wired to abort: the process saves, ends by itself, and another goe
   child.stdout.on('data', (text) => {
     out += text
   })
-  await within(once(child.stdout, 'data'), 'begun', 10_000)
+  await within(once(child.stdout, 'data'), 'begun')
   child.kill('SIGTERM')
-  t.deepEqual(await within(once(child, 'close'), 'exit', 10_000), [0, null])
+  t.deepEqual(await within(once(child, 'close'), 'exit'), [0, null])
   const resume = Buffer.from(JSON.parse(out.trim().split('\n').at(-1) as string), 'base64')
   const hits = sharedArray(Int32Array, 1000)
   const { skipped, done } = await within(runChunked(work, { end: 1000, resume, args: { hits } }), 'rest')

@@ -21,7 +21,7 @@ test.serial('the threads of a pool are used again, and keep what their modules h
   let calls = 0
   for (let run = 0; run < 5; run++) {
     const values = pool.run(where, { ...each(20), args: { pauseMs: 1 } }).values()
-    for (const value of await within(gather(values), 'run', 8000)) {
+    for (const value of await within(gather(values), 'run')) {
       threads.add(value.thread)
       calls = Math.max(calls, value.calls)
     }
@@ -37,7 +37,7 @@ test.serial('the threads of a pool are used again, and keep what their modules h
 
 test.serial('ready() starts all threads, and only once', async (t) => {
   await using pool = new ChunkPool({ workers: 3 })
-  await within(Promise.all([pool.ready(), pool.ready()]), 'ready', 8000)
+  await within(Promise.all([pool.ready(), pool.ready()]), 'ready')
   await pool.ready()
   const events = await within(
     gather<Status>(pool.run(work, { ...each(30), args: { hits: counters(30), pauseMs: 1 } })),
@@ -60,7 +60,7 @@ test.serial('first run first served; a thread works for one run at a time', asyn
   await using pool = new ChunkPool({ workers: 1 })
   const order = counters(41)
   const runs = [1, 2, 3, 4].map((run) => pool.run(inOrder, { ...each(10), args: { order, run, pauseMs: 0 } }))
-  await within(Promise.all(runs), 'runs', 8000)
+  await within(Promise.all(runs), 'runs')
   t.deepEqual([...order.slice(1)], [...times(10, 1), ...times(10, 2), ...times(10, 3), ...times(10, 4)])
 })
 
@@ -82,10 +82,10 @@ test.serial('a run that needs few threads leaves the others to the next', async 
 
 test.serial('workers: as many of its threads as the run wants', async (t) => {
   await using pool = new ChunkPool({ workers: 3 })
-  await within(pool.ready(), 'ready', 8000)
+  await within(pool.ready(), 'ready')
   const seen = async (workers: number): Promise<number> => {
     const values = pool.run(where, { ...each(60), workers, args: { pauseMs: 3 } }).values()
-    return new Set((await within(gather(values), 'run', 8000)).map(({ thread }) => thread)).size
+    return new Set((await within(gather(values), 'run')).map(({ thread }) => thread)).size
   }
   t.is(await seen(1), 1)
   t.is(await seen(3), 3)
@@ -110,7 +110,7 @@ test.serial('a run that is aborted while it waits starts nothing, and is in nobo
   t.is(waiting.snapshot().phase, 'aborted')
   held.abort()
   await ended
-  await within(after, 'the one behind', 8000)
+  await within(after, 'the one behind')
   t.deepEqual([...next], times(10, 1))
   t.is(begun(never), 0)
 })
@@ -121,15 +121,15 @@ test.serial('a thread that dies in a run is replaced for the next', async (t) =>
   for (let round = 0; round < 3; round++) {
     const hits = counters(30)
     const run = pool.run(exits, { ...each(30), retries: 1, args: { at: 7, hits } })
-    t.like(await within(run, 'run', 8000), { done: 30, retried: 1 })
+    t.like(await within(run, 'run'), { done: 30, retried: 1 })
     t.deepEqual(
       [...hits],
       upTo(30).map((index) => (index === 7 ? 2 : 1)),
     )
   }
-  await within(pool.ready(), 'ready', 8000)
+  await within(pool.ready(), 'ready')
   const values = pool.run(where, { ...each(60), args: { pauseMs: 3 } }).values()
-  t.is(new Set((await within(gather(values), 'after', 8000)).map(({ thread }) => thread)).size, 2)
+  t.is(new Set((await within(gather(values), 'after')).map(({ thread }) => thread)).size, 2)
 })
 
 test.serial('one run that fails or is aborted leaves the others alone', async (t) => {
@@ -139,7 +139,7 @@ test.serial('one run that fails or is aborted leaves the others alone', async (t
   const good = pool.run(work, { ...each(40), args: { hits: counters(40) } })
   const errors = [failure(bad), failure(aborted)]
   setTimeout(() => aborted.abort(), 30)
-  t.is((await within(good, 'good', 8000)).done, 40)
+  t.is((await within(good, 'good')).done, 40)
   t.deepEqual((await Promise.all(errors)).map(codeOf), ['MILL_RUN_CHUNK', 'ABORT_ERR'])
   t.is(codeOf(await failure(pool.run(job(jobsUrl, 'missing'), each(3)))), 'MILL_RUN_JOB')
   t.is((await within(pool.run(work, { ...each(5), args: { hits: counters(5) } }), 'still good')).done, 5)
@@ -150,7 +150,7 @@ test.serial('init and teardown are called once per thread and run', async (t) =>
   const hooked = job<typeof jobs.hooked>(jobsUrl, 'hooked', { init: 'open', teardown: 'close' })
   for (const run of [1, 2, 3]) {
     const counts = counters(3)
-    await within(pool.run(hooked, { ...each(50), args: { counts, run } }), 'run', 8000)
+    await within(pool.run(hooked, { ...each(50), args: { counts, run } }), 'run')
     const [opened, closed, seen] = counts
     t.is(opened, closed, 'torn down when the run is over')
     t.true(opened === 1 || opened === 2, `${opened}`)
@@ -199,7 +199,7 @@ test.serial('close() aborts what runs and what waits, can be called again, and n
   const waiting = pool.run(work, { ...each(10), args: { hits: counters(10) } })
   const errors = [failure(running), failure(waiting)]
   await until(() => begun(hits) > 4, 'begun')
-  await within(Promise.all([pool.close(), pool.close(), pool[Symbol.asyncDispose]()]), 'close', 8000)
+  await within(Promise.all([pool.close(), pool.close(), pool[Symbol.asyncDispose]()]), 'close')
   const after = begun(hits)
   t.true(after < 1000)
   t.like(running.snapshot(), { phase: 'aborted', running: 0 })
@@ -225,7 +225,7 @@ test.serial('close() ends a thread in an endless loop after the graceMs of its r
 test.serial('a closed pool leaves no thread and no hold on the process', async (t) => {
   const count = census()
   const pool = new ChunkPool({ workers: 3 })
-  await within(pool.ready(), 'ready', 8000)
+  await within(pool.ready(), 'ready')
   t.is(count.started(), 3)
   await within(pool.run(work, { ...each(30), args: { hits: counters(30) } }), 'run')
   t.is(count.live.size, 3, 'warm')

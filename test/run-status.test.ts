@@ -151,7 +151,7 @@ test.serial('threads are told of as they come and go', async (t) => {
     retries: 1,
     args: { at: 4, hits },
   })
-  const events = await within(gather<Status>(run), 'run', 8000)
+  const events = await within(gather<Status>(run), 'run')
   const workers = ofType(events, 'worker')
   const lost = workers.filter(({ state }) => state === 'lost')
   t.is(workers.filter(({ state }) => state === 'started').length, 3)
@@ -169,7 +169,7 @@ test.serial('a blocked main thread does not stop the others: progress is late, t
   const stop = performance.now() + 150
   while (performance.now() < stop);
   t.true(begun(hits) - before > 50, `${begun(hits) - before} in 150 ms`)
-  t.is((await within(run, 'run', 8000)).done, 2000)
+  t.is((await within(run, 'run')).done, 2000)
 })
 
 test.serial('a million chunk events, none lost, though each read gives at most 1,024', async (t) => {
