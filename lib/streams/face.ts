@@ -260,6 +260,23 @@ export function readSide(Base: typeof ReadMachine) {
       return !this.destroying && !this._finished
     }
 
+    // Node's pipeline() asks these of a stream that closed before it came: else it would wait for events for ever.
+    get closed(): boolean {
+      return this.destroyed
+    }
+
+    get errored(): Error | null {
+      return this._failure?.error ?? null
+    }
+
+    get readableErrored(): Error | null {
+      return this.errored
+    }
+
+    get writableErrored(): Error | null {
+      return this.errored
+    }
+
     [Symbol.asyncIterator](): AsyncIterableIterator<unknown> {
       return new ItemIterator(this._claim())
     }

@@ -123,7 +123,8 @@ export function followPipes(stream: Machine): void {
     }
     const onGone = (): void => {
       forget()
-      if (!ended && source.writable !== true && source.socket === undefined) source.destroy?.()
+      // Later: Node's pipeline() wants to be first, and waits for ever on a source that went without its error.
+      if (!ended && source.writable !== true && source.socket === undefined) queueMicrotask(() => source.destroy?.())
     }
     // Node's pipe() takes itself off when its destination fails, and before our 'close'.
     const onUnpipe = (from: unknown): void => {

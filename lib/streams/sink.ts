@@ -108,6 +108,19 @@ class SinkStream extends WriteMachine {
     return this.#needDrain && !this.#ended && !this.destroying
   }
 
+  // Node's pipeline() asks these, as of a stream that can be read.
+  get closed(): boolean {
+    return this.destroyed
+  }
+
+  get errored(): Error | null {
+    return this._failure?.error ?? null
+  }
+
+  get writableErrored(): Error | null {
+    return this.errored
+  }
+
   override write(item: unknown): boolean {
     if (item === null || item === undefined) {
       this.destroy(unsupportedItem(item))
