@@ -1,3 +1,5 @@
+// biome-ignore lint/suspicious/noTsIgnore: an error only where there are no types of Node; in a browser's project these are `any`
+/** @ts-ignore */
 import type { Duplex as NodeDuplex, Readable as NodeReadable } from 'node:stream'
 
 /** The name of an event. */
@@ -98,11 +100,31 @@ export interface DuplexOf<I, O> extends Emits, ReadSide<O>, AsyncDisposable {
   toWeb(options?: { type?: 'bytes' }): { readable: ReadableStream<O>; writable: WritableStream<I> }
 }
 
+/** A readable stream of Node's, or of its kind, spelled out so that a browser's project needs no types of Node. */
+export interface NodeReadableLike {
+  readonly readable: boolean
+  on(event: EventName, listener: Listener): this
+  // biome-ignore lint/suspicious/noExplicitAny: as Node's
+  read(size?: number): any
+  // biome-ignore lint/suspicious/noExplicitAny: Node asks of the destination what only its own types can say
+  pipe(to: any): unknown
+  pause(): this
+  resume(): this
+}
+
+/** A writable stream of Node's, or of its kind; see {@link NodeReadableLike}. */
+export interface NodeWritableLike {
+  readonly writable: boolean
+  on(event: EventName, listener: Listener): this
+  write(chunk: Uint8Array | string, callback?: (error?: Error | null) => void): boolean
+  end(callback?: () => void): unknown
+}
+
 /** Anything items can be read from; which kind it is is seen from its shape. */
-export type Source<T> = Iterable<T> | AsyncIterable<T> | NodeJS.ReadableStream | ReadableStream<T> | ReadableOf<T>
+export type Source<T> = Iterable<T> | AsyncIterable<T> | NodeReadableLike | ReadableStream<T> | ReadableOf<T>
 
 /** Anything items can be written to. A function is awaited before the next item. */
-export type Sink<T> = NodeJS.WritableStream | WritableStream<T> | WritableOf<T> | ((item: T) => void | Promise<void>)
+export type Sink<T> = NodeWritableLike | WritableStream<T> | WritableOf<T> | ((item: T) => void | Promise<void>)
 
 export interface StreamOptions {
   /** Ends the stream with `signal.reason`. */

@@ -70,6 +70,12 @@ export function concatBytes(list: readonly Uint8Array[]): Uint8Array<ArrayBuffer
   return all
 }
 
+/** The same bytes as a plain `Uint8Array`; copied where they would keep more than twice their memory alive. */
+export function ownBytes(view: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength)
+  return view.buffer.byteLength > 2 * view.byteLength + 64 ? bytes.slice() : bytes
+}
+
 /** Fresh memory of exactly `size` bytes in an `ArrayBuffer` of its own; not zeroed where the runtime can leave that out. */
 export function allocate(size: number): Uint8Array<ArrayBuffer> {
   if (natives === undefined) return new Uint8Array(size)

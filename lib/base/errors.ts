@@ -82,6 +82,93 @@ export class StreamError extends MillraceError {
 }
 named(StreamError, 'StreamError')
 
+/** A codec is not there, or bytes are not what it made. */
+export class CodecError extends MillraceError {
+  /** Name of the codec. */
+  declare readonly codec: string
+  /** The package to install. */
+  declare readonly package?: string
+  /** Bytes the value has, as far as that is known. */
+  declare readonly length?: number
+  /** The limit that was passed, in bytes. */
+  declare readonly limit?: number
+  /** Where the value stands in its file, where it comes from one; rows are counted from 0. */
+  declare readonly position?: number
+  /** The label the value belongs to, where it comes from a file. */
+  declare readonly label?: number | bigint
+}
+named(CodecError, 'CodecError')
+
+/** Bytes that lie somewhere (a file, a server) could not be read. */
+export class SourceError extends MillraceError {
+  /** Where they lie: a URL without credentials and query, or a path. */
+  declare readonly url?: string
+  /** What the server said last; 0 where nothing came. */
+  declare readonly status?: number
+  /** How often it was tried. */
+  declare readonly attempts?: number
+  /** Where the range begins, in bytes. */
+  declare readonly offset?: number
+  /** Bytes that were to come. */
+  declare readonly expected?: number
+  /** Bytes that came. */
+  declare readonly got?: number
+  /** What has changed, or why ranges don't work there. */
+  declare readonly reason?: string
+}
+named(SourceError, 'SourceError')
+
+/** A file could not be written; the one that was there before is as it was. */
+export class FileError extends MillraceError {
+  /** The file that was to be written. */
+  declare readonly path: string
+  /** Bytes that were to be written when the disk was full, as far as they had come. */
+  declare readonly needed?: number
+}
+named(FileError, 'FileError')
+
+/** A fault of a MapBuffer or IntMap, or of what was to be put into one. Which fields are there depends on the code; see the README. */
+export class MapBufferError extends MillraceError {
+  /** Bytes there are. */
+  declare readonly size?: number
+  /** Bytes there should be at least. */
+  declare readonly needed?: number
+  /** What was expected: bytes, or entries. */
+  declare readonly expected?: unknown
+  /** What there was instead: bytes, or entries. */
+  declare readonly got?: unknown
+  /** What the header says. */
+  declare readonly found?: unknown
+  /** Entries, as the header says. */
+  declare readonly count?: number
+  /** Row of the entry, from 0. */
+  declare readonly position?: number
+  /** Label of the entry; what is no label, for `MILL_BAD_LABEL`. */
+  declare readonly label?: unknown
+  /** The label before, for `MILL_NOT_SORTED`. */
+  declare readonly previous?: number | bigint
+  /** Where the stored bytes begin. */
+  declare readonly offset?: number | bigint
+  /** Stored bytes, or bytes of the index. */
+  declare readonly length?: number
+  /** The checksum in the file. */
+  declare readonly stored?: number
+  /** The checksum of the bytes in the file. */
+  declare readonly computed?: number
+  /** What is neither bytes nor fit for the serializer, for `MILL_BAD_VALUE`. */
+  declare readonly value?: unknown
+  /** The limit that was passed: bytes, or entries. */
+  declare readonly limit?: number
+
+  constructor(code: ErrorCode, message: string, fields?: ErrorFields) {
+    super(code, message, fields)
+    // Where the language has a name for the fault, the error goes by it.
+    const name = code === 'MILL_BAD_LABEL' ? 'RangeError' : code === 'MILL_BAD_VALUE' ? 'TypeError' : undefined
+    if (name !== undefined) Object.defineProperty(this, 'name', { value: name, writable: true, configurable: true })
+  }
+}
+named(MapBufferError, 'MapBufferError')
+
 /** An abort of ours. Where a signal aborted, you get `signal.reason` itself instead. Code `ABORT_ERR`. */
 export class AbortError extends MillraceError {
   constructor(message = 'The operation was aborted', fields?: ErrorFields) {

@@ -1,3 +1,5 @@
+// biome-ignore lint/suspicious/noTsIgnore: an error only in a browser's project, which has no types of Node
+/** @ts-ignore */
 import type { Duplex as NodeDuplex, Readable as NodeReadable } from 'node:stream'
 import type { Emits } from '../../types/source.js'
 import { onAbort } from '../base/abort.js'

@@ -1,0 +1,11 @@
+// Everything but atomicWrite, which needs Node: atomic-write.ts.
+export type { ByteSource, HttpRequestInfo, HttpSourceOptions, RangeOptions } from '../../types/byte-source.js'
+export { FileError, SourceError } from '../base/errors.js'
+export { blobSource } from './blob.js'
+export { cached } from './cache.js'
+export { coalesced } from './coalesce.js'
+export { fileSource } from './file.js'
+export { httpSource } from './http.js'
+export { memorySource } from './memory.js'
+export { sourceOf } from './open.js'
+export { readRanges } from './ranges.js'
