@@ -1,1 +1,2 @@
 export * from './buffer/index.js'
+export * from './mapbuffer/browser.js'

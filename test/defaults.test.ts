@@ -1,5 +1,16 @@
 import test from 'ava'
-import { ByteQueue, ChunkedBuffer, FrameParser, lines, MemoryPool, readable, writable } from '../lib/index.js'
+import {
+  ByteQueue,
+  ChunkedBuffer,
+  FrameParser,
+  httpSource,
+  lines,
+  MapBuffer,
+  MapBufferWriter,
+  MemoryPool,
+  readable,
+  writable,
+} from '../lib/index.js'
 
 // The limits the README promises, seen from outside.
 
@@ -85,4 +96,53 @@ test('a line may have 2^24 bytes and no more', async (t) => {
   t.is(await gather([most, Buffer.from('\n')]), 2 ** 24)
   t.is(await gather([most, Buffer.from('\r\n')]), 2 ** 24)
   await t.throwsAsync(gather([most, Buffer.from('a\n')]), { code: 'MILL_TOO_LONG' })
+})
+
+test('a writer keeps 64 MiB of values in memory, and gives chunks of 256 KiB', async (t) => {
+  const value = new Uint8Array(2 ** 20)
+  for (const [more, mode] of [
+    [0, 'memory'],
+    [1, 'spool'],
+  ] as const) {
+    const writer = new MapBufferWriter({ crc: false })
+    const read = (async () => {
+      let most = 0
+      let bytes = 0
+      for await (const { length } of writer) {
+        most = Math.max(most, length)
+        bytes += length
+      }
+      return { most, bytes }
+    })()
+    for (let label = 0; label < 64; label++) {
+      if (!writer.write([label, value])) await new Promise<void>((resolve) => writer.once('drain', () => resolve()))
+    }
+    writer.end([64, new Uint8Array(more)])
+    t.deepEqual(await read, { most: 2 ** 18, bytes: 16 + 65 * 16 + 2 ** 26 + more })
+    t.is(writer.stats.mode, mode)
+  }
+})
+
+test('a server that ignores ranges may send 8 MiB', async (t) => {
+  for (const [size, code] of [
+    [2 ** 23, undefined],
+    [2 ** 23 + 1, 'MILL_SOURCE_NO_RANGES'],
+  ] as const) {
+    for (const told of [true, false]) {
+      const headers = told ? { 'content-length': String(size) } : undefined
+      const fetch = async () => new Response(new Uint8Array(size), { ...(headers !== undefined && { headers }) })
+      const read = httpSource('http://millrace.test/file', { fetch }).read(size - 5, 5)
+      if (code === undefined) t.is((await read).length, 5)
+      else await t.throwsAsync(read, { code })
+    }
+  }
+})
+
+test('verify lists 1,000 problems', async (t) => {
+  for (const count of [1000, 1001]) {
+    const bytes = MapBuffer.from(Array.from({ length: count }, (_, label) => [label, Uint8Array.of(1)])).toBytes()
+    bytes.fill(2, 16 + 16 * count)
+    const { ok, entries, problems } = await new MapBuffer(bytes).verify()
+    t.deepEqual([ok, entries, problems.length], [false, count, 1000])
+  }
 })

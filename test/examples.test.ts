@@ -50,6 +50,13 @@ const lastLines: Record<string, string | RegExp> = {
   'run/pool': '200 generations, the glider flew 50 cells',
   'run/inline': '78498 primes below 1000000',
   'run/share': 'shares of 333334, 333333, 333333 add up to 499999500000',
+  'mapbuffer/lookup': '2 links: 18446744073709551615 to 9223372036854775808, 116 to 865',
+  'mapbuffer/write': '300000 readings; meter 145972072 reads 247, meter 1 undefined',
+  'mapbuffer/page': 'Paris, 2,138,551 people; there is no city 1; under 100 kB fetched: true',
+  'mapbuffer/pick': 'out of 5000 pages: 4242 of 1000 bytes, 7 of 700 bytes',
+  'mapbuffer/transcode': '50 of 500 pages picked, the same bytes after both ways',
+  'mapbuffer/merge': '50 maps of 200 entries are one of 1000, and the counts add up to 995000',
+  'mapbuffer/repair': '4 of 1000 pages are lost, 996 are in the new file, ok: true',
   'browser-frames': '3 events: ["up","over\\nand down","again"]',
   'tour/main': /^total: \d+ steps, [\d.]+ s, [\d.]+ MB touched, peak memory [\d.]+ MB$/,
 }
@@ -88,6 +95,31 @@ test('examples/run/squares ends with all of its chunks on stderr', async (t) => 
   const { status, stderr } = await run('run/squares', [], '')
   t.is(status, 0)
   t.regex(stderr, /^(?:squares {2}\d+ % .*\n)*squares {2}100 % {2}200\/200(?: {2}\d+\/s)?\n$/)
+})
+
+test('examples/mapbuffer/page serves its page, the script and ranges of the file until it is stopped', async (t) => {
+  const port = await freePort()
+  const path = fileURLToPath(new URL('../examples/mapbuffer/page.js', import.meta.url))
+  const child = spawn(process.execPath, [path, String(port)])
+  t.teardown(() => child.kill())
+  const closed = once(child, 'close')
+  for await (const text of child.stdout) if (String(text).includes('the page is at')) break
+  const origin = `http://127.0.0.1:${port}`
+  const page = await (await fetch(origin)).text()
+  t.true(page.includes("from './script.js'") && page.includes("'./cities.mb'"))
+  const script = await fetch(`${origin}/script.js`)
+  t.is(script.headers.get('content-type'), 'text/javascript')
+  t.true((await script.text()).includes('openCities'))
+  const range = async (asked: string) => {
+    const response = await fetch(`${origin}/cities.mb`, { headers: { range: asked } })
+    return [response.status, response.headers.get('content-range'), (await response.text()).slice(0, 7)]
+  }
+  const [status, header, start] = await range('bytes=0-6')
+  t.deepEqual([status, start], [206, 'mapbufr'])
+  t.regex(String(header), /^bytes 0-6\/\d{7}$/)
+  t.deepEqual((await range('bytes=99999999-'))[0], 416)
+  child.kill('SIGINT')
+  t.deepEqual(await closed, [0, null])
 })
 
 /** A port nobody uses, or at least nobody did just now. */

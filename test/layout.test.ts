@@ -9,12 +9,18 @@ const FLOORS: Record<string, number> = {
   types: 0,
   'lib/base': 1,
   'lib/buffer': 2,
+  'lib/codec': 2,
+  'lib/io': 2,
   'lib/streams': 3,
+  'lib/mapbuffer': 4,
   'lib/run': 4,
   lib: 6,
 }
 /** Files that may import `node:`; all others run in a browser. */
 const NODE_FILES = new Set([
+  'lib/io/atomic-write.ts',
+  'lib/io/temporary.ts',
+  'lib/mapbuffer/node.ts',
   'lib/streams/node.ts',
   'lib/run/chunk-worker.ts',
   'lib/run/pool.ts',
@@ -24,7 +30,11 @@ const NODE_FILES = new Set([
 /** Files whose work it is to import what a user names. */
 const LOADERS = new Set(['lib/run/chunk-worker.ts'])
 /** Files that may import a package, and which. */
-const PACKAGES: Record<string, string> = { 'lib/streams/machine.ts': 'streamx' }
+const PACKAGES: Record<string, string> = {
+  'lib/codec/gzip.ts': 'pako',
+  'lib/codec/zstd.ts': '@bokuweb/zstd-wasm',
+  'lib/streams/machine.ts': 'streamx',
+}
 
 interface Import {
   readonly from: string

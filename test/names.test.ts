@@ -14,31 +14,60 @@ const NAMES: Record<string, { values: string[]; types: string[] }> = {
       'Bytes',
       'ChunkPool',
       'ChunkedBuffer',
+      'CodecError',
+      'FileError',
       'FrameParser',
+      'IntMap',
+      'IntMapWriter',
+      'MapBuffer',
+      'MapBufferError',
+      'MapBufferParser',
+      'MapBufferReader',
+      'MapBufferWriter',
       'MemoryPool',
       'MillraceError',
       'RunError',
+      'SourceError',
       'StreamError',
+      'atomicWrite',
       'batches',
+      'blobSource',
+      'cached',
+      'coalesced',
+      'crc32c',
+      'fileSource',
+      'httpSource',
       'inline',
       'isMillraceError',
       'job',
       'lines',
+      'loadCodec',
+      'memorySource',
+      'merge',
+      'openMapBuffer',
+      'openMapBufferSync',
       'pump',
+      'readRanges',
       'readable',
+      'registerCodec',
       'runChunked',
+      'salvage',
       'shareOf',
       'sharedArray',
       'statusLine',
       'toNode',
       'toWeb',
+      'transcode',
       'writable',
+      'writeMapBuffer',
     ],
     types: [
       'AnyBytes',
+      'AnyMap',
       'ArgsOf',
       'AsyncReader',
       'ByteQueueOptions',
+      'ByteSource',
       'BytesLike',
       'Chunk',
       'ChunkBlock',
@@ -52,32 +81,56 @@ const NAMES: Record<string, { values: string[]; types: string[] }> = {
       'ChunkState',
       'ChunkedBufferConstructor',
       'ChunkedBufferOptions',
+      'Codec',
+      'CompressionName',
       'Delimiter',
       'DuplexOf',
       'Emits',
+      'Entries',
       'ErrorCode',
       'EventName',
+      'HttpRequestInfo',
+      'HttpSourceOptions',
+      'IntMapOptions',
+      'Label',
+      'LabelRange',
       'LinesOptions',
       'Listener',
       'LocalOptions',
+      'Location',
+      'MapBufferHeader',
+      'MapBufferReadOptions',
+      'MapBufferWriteOptions',
+      'MergeOptions',
       'Need',
+      'OpenOptions',
       'Parser',
       'ParserInput',
+      'ParserOptions',
+      'Problem',
       'Progress',
       'QueueVerbs',
+      'RangeOptions',
+      'ReadInput',
       'ReadSide',
       'ReadableOf',
       'Reads',
       'RunOptions',
       'RunProgress',
+      'SalvageOptions',
+      'Serializer',
       'Sink',
       'Source',
       'Status',
       'StreamOptions',
       'Summary',
       'ThreadOptions',
+      'VerifyOptions',
+      'VerifyReport',
       'WithArgs',
       'WritableOf',
+      'WriterOptions',
+      'WriterStats',
     ],
   },
   './buffer': {
@@ -103,6 +156,80 @@ const NAMES: Record<string, { values: string[]; types: string[] }> = {
       'Parser',
       'ParserInput',
       'Reads',
+    ],
+  },
+  './mapbuffer': {
+    values: [
+      'AbortError',
+      'ArgumentError',
+      'CodecError',
+      'FileError',
+      'IntMap',
+      'IntMapWriter',
+      'MapBuffer',
+      'MapBufferError',
+      'MapBufferParser',
+      'MapBufferReader',
+      'MapBufferWriter',
+      'MillraceError',
+      'SourceError',
+      'StreamError',
+      'atomicWrite',
+      'blobSource',
+      'cached',
+      'coalesced',
+      'crc32c',
+      'fileSource',
+      'httpSource',
+      'isMillraceError',
+      'loadCodec',
+      'memorySource',
+      'merge',
+      'openMapBuffer',
+      'openMapBufferSync',
+      'readRanges',
+      'registerCodec',
+      'salvage',
+      'transcode',
+      'writeMapBuffer',
+    ],
+    types: [
+      'AnyMap',
+      'ByteSource',
+      'BytesLike',
+      'Codec',
+      'CompressionName',
+      'DuplexOf',
+      'Emits',
+      'Entries',
+      'ErrorCode',
+      'EventName',
+      'HttpRequestInfo',
+      'HttpSourceOptions',
+      'IntMapOptions',
+      'Label',
+      'LabelRange',
+      'Listener',
+      'Location',
+      'MapBufferHeader',
+      'MapBufferReadOptions',
+      'MapBufferWriteOptions',
+      'MergeOptions',
+      'OpenOptions',
+      'ParserOptions',
+      'Problem',
+      'Progress',
+      'RangeOptions',
+      'ReadInput',
+      'ReadSide',
+      'ReadableOf',
+      'SalvageOptions',
+      'Serializer',
+      'Source',
+      'VerifyOptions',
+      'VerifyReport',
+      'WriterOptions',
+      'WriterStats',
     ],
   },
   './streams': {
@@ -235,17 +362,32 @@ test('the list above knows every subpath of the package', (t) => {
   t.deepEqual(Object.keys(exports).sort(), [...Object.keys(NAMES), './package.json'].sort())
 })
 
-test('a browser gets what millrace/buffer has', async (t) => {
-  const { browser } = exports['.'] as Conditions
-  const found = (await import(new URL(browser?.default as string, root).href)) as object
-  t.deepEqual(Object.keys(found).sort(), NAMES['./buffer']?.values)
-  const { values, types } = NAMES['./buffer'] as { values: string[]; types: string[] }
-  t.deepEqual([...declared(new URL(browser?.types as string, root))].sort(), [...values, ...types].sort())
+/** What a browser has of a room: all but what needs files. */
+const ONLY_IN_NODE = ['FileError', 'atomicWrite', 'fileSource', 'openMapBufferSync', 'writeMapBuffer']
+const inBrowser = (subpath: string): { values: string[]; types: string[] } => {
+  const { values, types } = NAMES[subpath] as { values: string[]; types: string[] }
+  return { values: values.filter((name) => !ONLY_IN_NODE.includes(name)), types }
+}
+const together = (...lists: string[][]): string[] => [...new Set(lists.flat())].sort()
+
+test('a browser gets what millrace/buffer has, and of millrace/mapbuffer what needs no files', async (t) => {
+  const buffer = inBrowser('./buffer')
+  const mapbuffer = inBrowser('./mapbuffer')
+  const faces: [string, string[], string[]][] = [
+    ['./mapbuffer', mapbuffer.values, mapbuffer.types],
+    ['.', together(buffer.values, mapbuffer.values), together(buffer.types, mapbuffer.types)],
+  ]
+  for (const [subpath, values, types] of faces) {
+    const { browser } = exports[subpath] as Conditions
+    const found = (await import(new URL(browser?.default as string, root).href)) as object
+    t.deepEqual(Object.keys(found).sort(), values, subpath)
+    t.deepEqual([...declared(new URL(browser?.types as string, root))].sort(), together(values, types), subpath)
+  }
 })
 
 test('every name a subpath has is the same thing in all of them', async (t) => {
   const all = (await import('millrace')) as Record<string, unknown>
-  for (const subpath of ['buffer', 'run', 'streams']) {
+  for (const subpath of ['buffer', 'mapbuffer', 'run', 'streams']) {
     for (const [name, value] of Object.entries((await import(`millrace/${subpath}`)) as object)) {
       t.is(value, all[name], `${subpath} ${name}`)
     }
