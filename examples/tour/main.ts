@@ -1,3 +1,4 @@
+import { lookupLeg } from './legs/lookup.js'
 import { nearestLeg } from './legs/nearest.js'
 import { streamLeg } from './legs/stream.js'
 import { Report } from './report.js'
@@ -7,6 +8,7 @@ const report = new Report()
 try {
   const cities = await streamLeg(report)
   await nearestLeg(report, cities)
+  await lookupLeg(report, cities)
   report.totals()
 } catch (error) {
   console.error(`the tour stopped: ${error instanceof Error ? error.message : error}`)
