@@ -10,6 +10,7 @@ const load = (path) => import(new URL(path, dist).href)
 const library = await load('lib/index.js')
 export const { ByteQueue, Bytes, ChunkedBuffer, FrameParser, MemoryPool, lines, readable, toWeb } = library
 export const { ChunkPool, job, runChunked, sharedArray } = library
+export const { MapBuffer, MapBufferWriter, openMapBuffer, openMapBufferSync } = library
 
 /** @param {string} path inside dist/examples */
 export const example = (path) => load(`examples/${path}`)
