@@ -5,10 +5,12 @@ import { EntryReader } from './entry.js'
 import type { Header } from './format.js'
 import { FullIndex } from './full-index.js'
 import { MapBuffer, partsOf } from './map-buffer.js'
-import type { AnyMap } from './merge.js'
 import type { Joining } from './ordered-reads.js'
 import { insideOf, MapBufferReader } from './remote.js'
 import type { Works } from './works.js'
+
+/** A map whose values are at hand, or one that reads them from a source. */
+export type AnyMap<V> = MapBuffer<V> | MapBufferReader<V>
 
 /** One of the maps that are merged. */
 export interface MergeInput<V> {

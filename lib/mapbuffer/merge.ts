@@ -5,16 +5,11 @@ import { ArgumentError } from '../base/errors.js'
 import { checkCount } from '../io/check.js'
 import { type Batch, batchStream } from './batch-stream.js'
 import { EntryWriter } from './encode.js'
-import type { MapBuffer } from './map-buffer.js'
 import { codedBatches } from './merge-coded.js'
-import { inputOf, type MergeInput } from './merge-input.js'
+import { type AnyMap, inputOf, type MergeInput } from './merge-input.js'
 import { makePlan, type Policy } from './merge-plan.js'
 import { rawChunks } from './merge-raw.js'
-import type { MapBufferReader } from './remote.js'
 import { MARK } from './stream.js'
-
-/** A map whose values are at hand, or one that reads them from a source. */
-export type AnyMap<V> = MapBuffer<V> | MapBufferReader<V>
 
 /** Bytes of the options `memory`; a window of output is at most an eighth of it. */
 const MEMORY = 2 ** 26
