@@ -18,8 +18,8 @@ interface Run {
 async function run(name: string, words: string[] = [], CI = 'true'): Promise<Run> {
   const path = fileURLToPath(new URL(`../examples/${name}.js`, import.meta.url))
   // Not counted for coverage: of a thread that is ended in the middle of it Node says so on stderr.
-  const { NODE_V8_COVERAGE: _, ...env } = process.env
-  const child = spawn(process.execPath, [path, ...words], { env: { ...env, CI } })
+  // Empty, not absent: Node would hand its own down.
+  const child = spawn(process.execPath, [path, ...words], { env: { ...process.env, CI, NODE_V8_COVERAGE: '' } })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
