@@ -325,6 +325,34 @@ test("SingleFlight: one run a key, shared results, nothing kept, an abort is one
   t.is(await flight.run('a', () => 8), 8)
 })
 
+test('SingleFlight: a run that was forgotten knows it, and is nothing to whoever comes later', async (t) => {
+  const flight = new SingleFlight<string, string>()
+  const opened: ((value: string) => void)[] = []
+  const asked: (() => boolean)[] = []
+  const work = (current: () => boolean) => {
+    t.true(current())
+    asked.push(current)
+    return new Promise<string>((resolve) => void opened.push(resolve))
+  }
+  t.false(flight.has('a'))
+  const old = flight.run('a', work)
+  t.true(flight.has('a') && asked[0]?.() === true)
+  flight.forget('a')
+  t.false(flight.has('a') || asked[0]?.() === true)
+  const fresh = [flight.run('a', work), flight.run('a', work)]
+  opened[0]?.('old')
+  t.is(await old, 'old')
+  t.true(flight.has('a') && asked[1]?.() === true, 'the end of the old run is not the end of the new one')
+  opened[1]?.('new')
+  t.deepEqual(await Promise.all(fresh), ['new', 'new'])
+  t.is(flight.size, 0)
+  const left = [flight.run('a', work), flight.run('b', work)]
+  flight.clear()
+  t.deepEqual([asked[2]?.(), asked[3]?.(), flight.size], [false, false, 0])
+  for (const open of opened) open('x')
+  await Promise.all(left)
+})
+
 test('Lru: against a model, by count and by weight', (t) => {
   const step = fc.tuple(fc.constantFrom('set', 'get', 'peek', 'delete'), fc.nat(12), fc.nat(9))
   fc.assert(

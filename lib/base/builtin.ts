@@ -8,6 +8,8 @@ interface Builtins {
   'node:os': typeof import('node:os')
   'node:path': typeof import('node:path')
   'node:url': typeof import('node:url')
+  'node:util': typeof import('node:util')
+  'node:v8': typeof import('node:v8')
   'node:zlib': typeof import('node:zlib')
 }
 

@@ -5,73 +5,70 @@ const POLYNOMIAL = 0x82f63b78
 /** Bytes that one round of table look-ups covers. */
 const STRIDE = 16
 
-/** Table k says what a byte does to the checksum when k more bytes follow it in the same round. Made on first use. */
-let tables: Uint32Array[] | undefined
+/**
+ * Entry `k << 8 | byte` says what a byte does to the checksum when k more bytes follow it in the same round. Made on first
+ * use. One table: sixteen, taken apart at each call, cost 80 ns more for 116 bytes than all the rest.
+ */
+let table: Uint32Array | undefined
 
-function makeTables(): Uint32Array[] {
-  const first = new Uint32Array(256)
+function makeTable(): Uint32Array {
+  const made = new Uint32Array(STRIDE * 256)
   for (let byte = 0; byte < 256; byte++) {
     let crc = byte
     for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? POLYNOMIAL : 0)
-    first[byte] = crc
+    made[byte] = crc
   }
-  const all = [first]
-  for (let k = 1; k < STRIDE; k++) {
-    const before = all[k - 1] as Uint32Array
-    all.push(Uint32Array.from(before, (crc) => (crc >>> 8) ^ (first[crc & 255] as number)))
+  for (let at = 256; at < made.length; at++) {
+    const crc = made[at - 256] as number
+    made[at] = (crc >>> 8) ^ (made[crc & 255] as number)
   }
-  return all
+  return made
 }
 
-function inTables(data: Uint8Array, seed: number): number {
-  tables ??= makeTables()
-  const [t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11, t12, t13, t14, t15] = tables as [
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-  ]
-  const at = (table: Uint32Array, index: number): number => table[index] as number
+/** Four bytes, little-endian. */
+function word(data: Uint8Array, i: number): number {
+  return (
+    (data[i] as number) |
+    ((data[i + 1] as number) << 8) |
+    ((data[i + 2] as number) << 16) |
+    ((data[i + 3] as number) << 24)
+  )
+}
+
+function inTables(data: Uint8Array, seed: number, from = 0, to = data.length): number {
+  table ??= makeTable()
+  const t = table
   let crc = ~seed
-  let i = 0
-  for (const end = data.length - STRIDE; i <= end; i += STRIDE) {
-    const a =
-      crc ^
-      ((data[i] as number) |
-        ((data[i + 1] as number) << 8) |
-        ((data[i + 2] as number) << 16) |
-        ((data[i + 3] as number) << 24))
+  let i = from
+  for (const end = to - STRIDE; i <= end; i += STRIDE) {
+    const a = crc ^ word(data, i)
     crc =
-      at(t15, a & 255) ^
-      at(t14, (a >>> 8) & 255) ^
-      at(t13, (a >>> 16) & 255) ^
-      at(t12, a >>> 24) ^
-      at(t11, data[i + 4] as number) ^
-      at(t10, data[i + 5] as number) ^
-      at(t9, data[i + 6] as number) ^
-      at(t8, data[i + 7] as number) ^
-      at(t7, data[i + 8] as number) ^
-      at(t6, data[i + 9] as number) ^
-      at(t5, data[i + 10] as number) ^
-      at(t4, data[i + 11] as number) ^
-      at(t3, data[i + 12] as number) ^
-      at(t2, data[i + 13] as number) ^
-      at(t1, data[i + 14] as number) ^
-      at(t0, data[i + 15] as number)
+      (t[0xf00 | (a & 255)] as number) ^
+      (t[0xe00 | ((a >>> 8) & 255)] as number) ^
+      (t[0xd00 | ((a >>> 16) & 255)] as number) ^
+      (t[0xc00 | (a >>> 24)] as number) ^
+      (t[0xb00 | (data[i + 4] as number)] as number) ^
+      (t[0xa00 | (data[i + 5] as number)] as number) ^
+      (t[0x900 | (data[i + 6] as number)] as number) ^
+      (t[0x800 | (data[i + 7] as number)] as number) ^
+      (t[0x700 | (data[i + 8] as number)] as number) ^
+      (t[0x600 | (data[i + 9] as number)] as number) ^
+      (t[0x500 | (data[i + 10] as number)] as number) ^
+      (t[0x400 | (data[i + 11] as number)] as number) ^
+      (t[0x300 | (data[i + 12] as number)] as number) ^
+      (t[0x200 | (data[i + 13] as number)] as number) ^
+      (t[0x100 | (data[i + 14] as number)] as number) ^
+      (t[data[i + 15] as number] as number)
   }
-  for (; i < data.length; i++) crc = (crc >>> 8) ^ at(t0, (crc ^ (data[i] as number)) & 255)
+  for (const end = to - 4; i <= end; i += 4) {
+    const a = crc ^ word(data, i)
+    crc =
+      (t[0x300 | (a & 255)] as number) ^
+      (t[0x200 | ((a >>> 8) & 255)] as number) ^
+      (t[0x100 | ((a >>> 16) & 255)] as number) ^
+      (t[a >>> 24] as number)
+  }
+  for (; i < to; i++) crc = (crc >>> 8) ^ (t[(crc ^ (data[i] as number)) & 255] as number)
   return ~crc >>> 0
 }
 
@@ -109,6 +106,12 @@ let implementation: Crc32c = fastest
  */
 export function crc32c(bytes: Uint8Array, previous = 0): number {
   return implementation(bytes, previous)
+}
+
+/** The same of the bytes from `from` to `to`, which is spared a view of them where they are few. */
+export function crc32cOf(bytes: Uint8Array, from: number, to: number, previous = 0): number {
+  if (implementation === fastest && to - from < NATIVE_FROM) return inTables(bytes, previous, from, to)
+  return implementation(new Uint8Array(bytes.buffer, bytes.byteOffset + from, to - from), previous)
 }
 
 /** Replaces the implementation for inputs of any length; without an argument the library's own is back. */

@@ -169,6 +169,50 @@ export class MapBufferError extends MillraceError {
 }
 named(MapBufferError, 'MapBufferError')
 
+/** A fault of a store or a map, or of what was to be put into one. Which fields are there depends on the code; see the README. */
+export class StoreError extends MillraceError {
+  /** The folder, or what the engine is called. */
+  declare readonly path?: string
+  /** The map within the folder. */
+  declare readonly map?: string
+  /** The key, encoded; what is no key, for `MILL_BAD_KEY`. */
+  declare readonly key?: unknown
+  /** What is wrong, in words. */
+  declare readonly reason?: string
+  /** Bytes there are. */
+  declare readonly length?: number
+  /** The limit that was passed: bytes, or maps. */
+  declare readonly limit?: number
+  /** Which property is another than it was, for `MILL_MAP_MISMATCH`. */
+  declare readonly field?: string
+  declare readonly expected?: unknown
+  declare readonly found?: unknown
+  /** Name of the serializer. */
+  declare readonly serializer?: string
+  /** How long somebody else has held the lock, in milliseconds. */
+  declare readonly waitedMs?: number
+  /** How the side process ended. */
+  declare readonly exitCode?: number | null
+  declare readonly signal?: string | null
+  /** The system's error number. */
+  declare readonly errno?: number
+  /** Bytes that were not yet on the disk. */
+  declare readonly pendingBytes?: number
+  /** How often a transaction was tried. */
+  declare readonly attempts?: number
+  /** Where a record comes from. */
+  declare readonly file?: string
+  /** Its line, from 1. */
+  declare readonly line?: number
+  /** Its first byte, from 0. */
+  declare readonly offset?: number
+  /** The beginning of it. */
+  declare readonly excerpt?: string
+  /** The package to install. */
+  declare readonly package?: string
+}
+named(StoreError, 'StoreError')
+
 /** An abort of ours. Where a signal aborted, you get `signal.reason` itself instead. Code `ABORT_ERR`. */
 export class AbortError extends MillraceError {
   constructor(message = 'The operation was aborted', fields?: ErrorFields) {

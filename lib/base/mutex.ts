@@ -64,15 +64,37 @@ export class SingleFlight<K, V> {
     return this.#flights.size
   }
 
-  /** The result of the run of `fn` that is under way for this key, or of a new one. A rejection is shared, not kept. */
-  run(key: K, fn: () => V | PromiseLike<V>, signal?: AbortSignal): Promise<V> {
-    let flight = this.#flights.get(key)
-    if (flight === undefined) {
-      flight = new Promise<V>((resolve) => resolve(fn()))
-      this.#flights.set(key, flight)
-      const landed = (): void => void this.#flights.delete(key)
-      flight.then(landed, landed)
+  /** Is this key being worked on? */
+  has(key: K): boolean {
+    return this.#flights.has(key)
+  }
+
+  /**
+   * The result of the run of `fn` that is under way for this key, or of a new one. A rejection is shared, not kept.
+   * @param fn is given a function that says whether this run is still the one of its key, or was forgotten
+   */
+  run(key: K, fn: (current: () => boolean) => V | PromiseLike<V>, signal?: AbortSignal): Promise<V> {
+    const flight = this.#flights.get(key)
+    if (flight !== undefined) return abortable(flight, signal)
+    let mine: Promise<V> | undefined
+    const current = (): boolean => this.#flights.get(key) === mine
+    const fresh = new Promise<V>((resolve) => resolve(fn(current)))
+    mine = fresh
+    this.#flights.set(key, fresh)
+    const landed = (): void => {
+      if (current()) this.#flights.delete(key)
     }
-    return abortable(flight, signal)
+    fresh.then(landed, landed)
+    return abortable(fresh, signal)
+  }
+
+  /** Whoever asks for this key from now on starts a new run; who waits for the one under way goes on waiting. */
+  forget(key: K): void {
+    this.#flights.delete(key)
+  }
+
+  /** {@link forget}s all. */
+  clear(): void {
+    this.#flights.clear()
   }
 }

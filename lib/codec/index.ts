@@ -1,3 +1,5 @@
 export type { Codec, CompressionName, Serializer } from '../../types/codec.js'
+export type { Key, KeyCodec } from '../../types/key.js'
 export { CodecError } from '../base/errors.js'
 export { codecOf, isCodec, loadCodec, registerCodec } from './compression.js'
+export { afterPrefix, encodePrefix, type KeyCodecName, keyCodecOf } from './keys.js'

@@ -1,0 +1,20 @@
+export type {
+  ByteCursor,
+  ByteEntry,
+  ByteRange,
+  DirectWrites,
+  LocalSnapshot,
+  LocalStore,
+  LocalTable,
+  Operation,
+  Operations,
+  ScanOptions,
+  Store,
+  StoreCapabilities,
+  StoreLease,
+  StoreStats,
+  StoreTable,
+  TableConfig,
+} from '../../types/store.js'
+export { isMillraceError, MillraceError, StoreError } from '../base/errors.js'
+export { memoryStore } from './memory.js'

@@ -1,0 +1,117 @@
+import { fstatSync, writeSync } from 'node:fs'
+import { StoreError } from '../base/errors.js'
+import type { RawStat } from './lmdb.js'
+import type { Environment } from './lmdb-environment.js'
+import { storeFault } from './look.js'
+import { CLEAR, GROUP, OperationCursor, SET } from './operations.js'
+
+/** What is kept free behind everything, in bytes, so that there is room to delete. */
+const KEPT = 262_144
+/** The file grows by half of its size, but at least and at most by so many bytes. */
+const LEAST_GROWTH = 262_144
+const MOST_GROWTH = 67_108_864
+const WRITTEN_AT_ONCE = 1_048_576
+/** Pages for LMDB's own lists, whatever a transaction writes. */
+const OWN_PAGES = 32
+/** Bytes of a page number in the list of free pages. */
+const PAGE_NUMBER = 8
+
+/** What a write transaction may take. */
+export interface Need {
+  readonly pages: number
+  readonly onlyDeletes: boolean
+}
+
+/** What operations may take at worst: each changes a leaf and the pages above it, and long values have their own pages. */
+export function needOf(environment: Environment, bytes: Uint8Array, tables: ReadonlySet<number>): Need {
+  const { pageSize } = environment
+  let operations = 0
+  let small = 0
+  let pages = 0
+  let onlyDeletes = true
+  for (const cursor = new OperationCursor(bytes); cursor.next(); ) {
+    const { kind, keyLength, valueLength, table } = cursor
+    if (kind === GROUP) continue
+    operations++
+    if (kind === CLEAR) pages += pagesToFree(environment.statOf(table), pageSize)
+    if (kind !== SET) continue
+    onlyDeletes = false
+    if (valueLength > pageSize / 2) pages += Math.ceil((valueLength + 16) / pageSize)
+    else small += valueLength + keyLength + 16
+  }
+  let leaves = 0
+  let branches = 0
+  let depth = 0
+  for (const id of tables) {
+    const stat = environment.statOf(id)
+    leaves += stat?.treeLeafPageCount ?? 0
+    branches += stat?.treeBranchPageCount ?? 0
+    depth += stat?.treeDepth ?? 0
+  }
+  pages += Math.min(operations, leaves) + Math.min(operations * depth, branches)
+  pages += 2 * Math.ceil(small / pageSize) + Math.ceil(operations / 8)
+  return { pages, onlyDeletes }
+}
+
+/** Pages for noting down that all pages of a tree are free. */
+function pagesToFree(stat: RawStat | undefined, pageSize: number): number {
+  if (stat === undefined) return 0
+  const all = stat.treeLeafPageCount + stat.treeBranchPageCount + stat.overflowPages
+  return Math.ceil((all * PAGE_NUMBER) / pageSize)
+}
+
+/** What dropping a tree takes. */
+export function needOfDrop(stat: RawStat | undefined, pageSize: number): Need {
+  return { pages: pagesToFree(stat, pageSize), onlyDeletes: true }
+}
+
+/** Pages of a record of ours, its leaf and those above it: of the tables that are few, and small. */
+const RECORD_PAGES = 4
+
+/** What a record of ours takes. It stands beside others' operations, and is no reason to refuse their deletes. */
+export function needOfRecord(environment: Environment, length: number): Need {
+  return { pages: RECORD_PAGES + Math.ceil(length / environment.pageSize), onlyDeletes: true }
+}
+
+/**
+ * Within a write transaction, before anything is put: sees to it that LMDB cannot meet a full disk, since a write of its
+ * own that fails damages its heap. Appends zeros behind its last page, which it ignores until it needs them. Where that
+ * fails and what is there is not enough, throws `MILL_DISK_FULL`; nothing has changed then.
+ */
+export function makeRoom(environment: Environment, { pages, onlyDeletes }: Need): void {
+  const { pageSize, appending } = environment
+  const need = (OWN_PAGES + pages) * pageSize
+  const keep = onlyDeletes ? 0 : KEPT
+  const last = environment.info.lastPageNumber
+  const used = (last + 1) * pageSize
+  const { size } = fstatSync(appending)
+  const comfortable = need + keep + size / 16
+  if (size - used >= comfortable) return
+  const growth = Math.min(MOST_GROWTH, Math.max(LEAST_GROWTH, size / 2))
+  const more = Math.ceil(Math.max(comfortable - (size - used), growth) / pageSize)
+  if (append(environment, more * pageSize)) return
+  const tail = fstatSync(appending).size - used
+  if (tail >= need + keep) return
+  if (environment.expendable) {
+    // Free pages may still belong to readers of an older state: hence twice the need.
+    const free = Math.max(0, last - 1 - environment.pagesOfAll()) * pageSize
+    if (tail + free >= (onlyDeletes ? need : 2 * need + keep)) return
+  }
+  const { path } = environment
+  throw new StoreError('MILL_DISK_FULL', `${path}: the disk is full`, { path, needed: need + keep })
+}
+
+/** Appends zeros; false: the disk took some of them at most. */
+function append(environment: Environment, length: number): boolean {
+  const zeros = new Uint8Array(Math.min(length, WRITTEN_AT_ONCE))
+  try {
+    for (let left = length; left > 0; ) {
+      left -= writeSync(environment.appending, zeros, 0, Math.min(left, zeros.length))
+    }
+    return true
+  } catch (error) {
+    const fault = storeFault(environment.path, error)
+    if ((fault as StoreError).code === 'MILL_DISK_FULL') return false
+    throw fault
+  }
+}
