@@ -1,13 +1,18 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'ava'
 import {
   ByteQueue,
   ChunkedBuffer,
   FrameParser,
+  HugeMap,
   httpSource,
   lines,
   MapBuffer,
   MapBufferWriter,
   MemoryPool,
+  memoryStore,
   readable,
   writable,
 } from '../lib/index.js'
@@ -145,4 +150,79 @@ test('verify lists 1,000 problems', async (t) => {
     const { ok, entries, problems } = await new MapBuffer(bytes).verify()
     t.deepEqual([ok, entries, problems.length], [false, count, 1000])
   }
+})
+
+test('a key of a HugeMap has at most 1,978 bytes, with pages of 8,192 at most 4,026', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  for (const [pageSize, limit] of [
+    [undefined, 1978],
+    [8192, 4026],
+  ] as const) {
+    const path = join(folder, String(limit))
+    await using map = await HugeMap.open<string, number>(path, { key: 'string', ...(pageSize && { pageSize }) })
+    t.true(await map.set('x'.repeat(limit), 1))
+    t.is(map.get('x'.repeat(limit)), 1)
+    await t.throwsAsync(map.set('x'.repeat(limit + 1), 1), { code: 'MILL_BAD_KEY', message: new RegExp(`${limit}`) })
+  }
+})
+
+test('a folder has at most 64 maps, with names of at most 200 bytes', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  await using map = await HugeMap.open(join(folder, 'maps'))
+  const names = Array.from({ length: 63 }, (_, i) => `${i}`.padEnd(200, 'x'))
+  for (const name of names) await (await map.namespace(name)).close()
+  t.deepEqual(map.namespaces(), ['', ...names].sort())
+  await t.throwsAsync(map.namespace('one more'), { code: 'MILL_TOO_MANY' })
+  await t.throwsAsync(map.namespace('x'.repeat(201)), { code: 'MILL_INVALID_ARGUMENT' })
+  await t.throwsAsync(map.namespace('ü'.repeat(101)), { code: 'MILL_INVALID_ARGUMENT' })
+})
+
+test('64 MiB of writes may wait for the disk', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  await using map = await HugeMap.open<number, Uint8Array>(join(folder, 'map'), { value: 'bytes', verify: 'off' })
+  const value = new Uint8Array(2 ** 20)
+  // In one turn of the event loop nothing of it can have been written.
+  const written = await Promise.allSettled(Array.from({ length: 70 }, (_, i) => map.set(i, value)))
+  const refused = written.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+  t.is(refused.length, 7)
+  for (const error of refused) t.like(error, { code: 'MILL_BACKLOG', limit: 2 ** 26 })
+  t.is(map.size, 63)
+})
+
+test('batches have 256 entries, a transaction is tried 10 times', async (t) => {
+  const store = memoryStore()
+  await using map = await HugeMap.open<number, number>(store)
+  await using other = await HugeMap.open<number, number>(store)
+  await map.setMany(Array.from({ length: 600 }, (_, i) => [i, i] as const))
+  const sizes: number[] = []
+  for await (const some of map.batches()) sizes.push(some.length)
+  t.deepEqual(sizes, [256, 256, 88])
+  let tried = 0
+  const losing = map.transaction((transaction) => {
+    transaction.set(0, (transaction.get(0) ?? 0) + 1)
+    // Somebody else is always faster.
+    void other.set(0, -++tried)
+  })
+  await t.throwsAsync(losing, { code: 'MILL_CONFLICT' })
+  t.is(tried, 10)
+})
+
+test('a value may have 256 MiB', async (t) => {
+  await using map = await HugeMap.open<number, Uint8Array>(memoryStore(), { value: 'bytes', checksum: false })
+  await t.throwsAsync(map.set(1, new Uint8Array(2 ** 28 + 1)), { code: 'MILL_TOO_LARGE' })
+})
+
+test('10,000 decoded values are kept in memory', async (t) => {
+  await using map = await HugeMap.open<number, object>(memoryStore())
+  await map.setMany(Array.from({ length: 10_001 }, (_, i) => [i, { i }] as const))
+  const cached = map.cached()
+  const kept = Array.from({ length: 10_000 }, (_, i) => cached.get(i))
+  t.true(kept.every((value, i) => cached.get(i) === value))
+  cached.get(10_000)
+  t.is(cached.get(1), kept[1])
+  t.deepEqual(cached.get(0), kept[0])
+  t.not(cached.get(0), kept[0], 'it was used least recently, and made way')
 })

@@ -57,6 +57,10 @@ const lastLines: Record<string, string | RegExp> = {
   'mapbuffer/transcode': '50 of 500 pages picked, the same bytes after both ways',
   'mapbuffer/merge': '50 maps of 200 entries are one of 1000, and the counts add up to 995000',
   'mapbuffer/repair': '4 of 1000 pages are lost, 996 are in the new file, ok: true',
+  'hugemap/words': '100000 words, 14 different ones; of those with m the first is machine',
+  'hugemap/load': '216 of 135233 begin with San Jos, the largest is San Jose, US 5392171',
+  'hugemap/cached-function': '4 processes wanted 80 results, computed 20 of them',
+  'hugemap/queue': '200 of 200 jobs done once each, 0 left',
   'browser-frames': '3 events: ["up","over\\nand down","again"]',
   'tour/main': /^total: \d+ steps, [\d.]+ s, [\d.]+ MB touched, peak memory [\d.]+ MB$/,
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
-import { IntMap, MapBuffer, openMapBufferSync } from 'millrace'
+import { crc32c, HugeMap, IntMap, MapBuffer, memoryStore, openMapBufferSync } from 'millrace'
 
 const root = new URL('../../', import.meta.url)
 const text = (path: string): string => readFileSync(new URL(path, root), 'utf8')
@@ -82,6 +82,37 @@ test('the bytes in the description of the format are those that are written', (t
   t.true(FORMAT.includes('`69 6e 74 6d  00 03  02 00 00 00`'))
   t.deepEqual(links.subarray(0, 10), hex('69 6e 74 6d  00 03  02 00 00 00'))
   t.deepEqual([links[10], links[11], links[18], links[26], links[34]], [0x2c, 1, 4, 1, 2])
+})
+
+test('the bytes of keys and records in the description of a folder are those that are written', async (t) => {
+  const [, tuple = ''] = text('docs/store-format.md').match(/So `\['a', 1\]` is `([\da-f ]+)`/) ?? []
+  const store = memoryStore()
+  await using map = await HugeMap.open<['a', number], string>(store, { value: 'string' })
+  await using packed = await map.namespace<number, string>('packed', { value: 'string', compress: 'gzip' })
+  await map.set(['a', 1], 'one')
+  await packed.setMany([
+    [1, 'one'],
+    [2, 'x'.repeat(512)],
+  ])
+  const records = async (name: string) => {
+    const table = await store.table(name)
+    const found: [Uint8Array, Uint8Array][] = []
+    for await (const some of table?.scan({}, { maxItems: 9, values: true }) ?? []) found.push(...(some as typeof found))
+    return found
+  }
+  const [[key, value] = []] = await records('')
+  t.deepEqual(key, hex(tuple))
+  const crcOf = (bytes: Uint8Array, record: Uint8Array) => {
+    const crc = new Uint8Array(4)
+    new DataView(crc.buffer).setUint32(0, crc32c(Buffer.concat([bytes, record])), true)
+    return Buffer.concat([crc, record])
+  }
+  t.deepEqual(Buffer.from(value ?? []), crcOf(hex(tuple), Buffer.from('one')))
+  const [[one, plain] = [], [, gzipped] = []] = await records('packed')
+  t.deepEqual(one, hex('20 bf f0 00 00 00 00 00 00'))
+  t.deepEqual(Buffer.from(plain ?? []), crcOf(one ?? hex(''), Buffer.from('\0one')))
+  t.deepEqual(gzipped?.slice(4, 7), hex('01 1f 8b'))
+  t.deepEqual(await store.tables(), ['', 'packed'])
 })
 
 test('the order of rows is the one the description of the format computes', (t) => {

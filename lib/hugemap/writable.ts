@@ -1,0 +1,162 @@
+import type { WritableOf } from '../../types/source.js'
+import { onAbort } from '../base/abort.js'
+import { ArgumentError } from '../base/errors.js'
+import { asError, type Callback, closed, followPipes, ignore, translate, WriteMachine } from '../streams/machine.js'
+import { ITEM_WEIGHT, OURS, unsupportedItem } from '../streams/shape.js'
+import { writeAfterEnd } from '../streams/sink.js'
+import { webWritable } from '../streams/web.js'
+import type { Feeder } from './feeder.js'
+import { nextTurn, Turn } from './turn.js'
+
+/** Bytes that count as waiting before `write()` returns false; a pair counts {@link ITEM_WEIGHT}. */
+const MARK = 65536
+
+type Pair = readonly [unknown, unknown]
+
+/**
+ * A stream of a map's entries, or of arrays of them, to write to. Node declares what is written to a stream at the end of
+ * `pipeline()` as strings or bytes; the second signatures satisfy that, and nobody can call them.
+ */
+export interface MapWritable<T> extends WritableOf<T> {
+  write(item: T): boolean
+  write(item: never): boolean
+  end(item?: T | (() => void)): this
+  end(item: never): this
+}
+
+/** Pairs, or arrays of pairs, into a map. `'finish'` comes when all of them are on the disk. */
+class PairSink extends WriteMachine {
+  readonly #feeder: Feeder<unknown, unknown>
+  readonly #inBatches: boolean
+  readonly #turn = new Turn()
+  #forgetSignal: () => void = ignore
+  #needDrain = false
+  #ended = false
+  _failure: { readonly error: Error | undefined } | undefined = undefined
+
+  constructor(feeder: Feeder<unknown, unknown>, inBatches: boolean, signal: AbortSignal | undefined) {
+    super({ highWaterMark: MARK, byteLength: weigh })
+    this.#feeder = feeder
+    this.#inBatches = inBatches
+    this.on('drain', () => {
+      this.#needDrain = false
+    })
+    followPipes(this)
+    this.#forgetSignal = onAbort(signal, (reason) => this.destroy(asError(reason)))
+  }
+
+  get [OURS](): boolean {
+    return true
+  }
+
+  override get writable(): boolean {
+    return !this.#ended && !this.destroying
+  }
+
+  get writableNeedDrain(): boolean {
+    return this.#needDrain && !this.#ended && !this.destroying
+  }
+
+  override write(item: unknown): boolean {
+    if (item === null || item === undefined) {
+      this.destroy(unsupportedItem(item))
+      return false
+    }
+    if (this.#ended && !this.destroying) {
+      this.destroy(writeAfterEnd())
+      return false
+    }
+    const room = super.write(item)
+    if (!room) this.#needDrain = true
+    return room
+  }
+
+  override end(item?: unknown): this {
+    if (item !== undefined && item !== null && typeof item !== 'function') this.write(item)
+    this.#ended = true
+    return super.end(typeof item === 'function' ? item : undefined)
+  }
+
+  override _writev(items: unknown[], done: Callback): void {
+    this.#take(items).then(() => done(null), done)
+  }
+
+  async #take(items: readonly unknown[]): Promise<void> {
+    for (const item of items) {
+      // Destroyed: what was sent is written, nothing after it.
+      if (this.destroying) return
+      if (this.#inBatches) await this.#takeBatch(item)
+      else {
+        const [key, value] = pairOf(item)
+        this.#feeder.put(key, value)
+      }
+      const room = this.#feeder.room()
+      if (room !== undefined) await room
+      else if (this.#turn.isLong()) await nextTurn()
+    }
+  }
+
+  async #takeBatch(batch: unknown): Promise<void> {
+    if (!Array.isArray(batch)) throw unsupportedItem(batch, 'an array of pairs [key, value] here')
+    for (let i = 0; i < batch.length; i++) {
+      const [key, value] = pairOf(batch[i])
+      this.#feeder.put(key, value)
+      if ((i & 255) !== 255) continue
+      const room = this.#feeder.room()
+      if (room !== undefined) await room
+      else if (this.#turn.isLong(256)) await nextTurn()
+      if (this.destroying) return
+    }
+  }
+
+  override _final(done: Callback): void {
+    this.#feeder.finish().then(
+      () => done(null),
+      (error) => done(asError(error)),
+    )
+  }
+
+  override destroy(error?: Error | null): void {
+    if (this.destroying) return
+    this._failure = { error: translate(error) }
+    super.destroy(this._failure.error)
+  }
+
+  override _destroy(done: Callback): void {
+    this.#forgetSignal()
+    done(null)
+  }
+
+  toWeb(): WritableStream<unknown> {
+    return webWritable(this)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.destroying) this.destroy()
+    await closed(this)
+  }
+}
+
+function weigh(item: unknown): number {
+  // A batch stands for its pairs; a pair has two elements, neither of which is one.
+  return Array.isArray(item) && Array.isArray(item[0]) ? ITEM_WEIGHT * item.length : ITEM_WEIGHT
+}
+
+/** Throws `MILL_UNSUPPORTED_ITEM` for what is no pair. */
+export function pairOf(item: unknown): Pair {
+  if (Array.isArray(item) && item.length === 2) return item as unknown as Pair
+  throw unsupportedItem(item, 'a pair [key, value] here')
+}
+
+/** The stream in front of a feeder. Throws `MILL_INVALID_ARGUMENT`. */
+export function mapWritable<T>(
+  feeder: Feeder<never, never>,
+  batches: unknown,
+  signal: AbortSignal | undefined,
+): MapWritable<T> {
+  if (batches !== undefined && typeof batches !== 'boolean') {
+    throw new ArgumentError('options.batches', 'true or false', batches)
+  }
+  const stream = new PairSink(feeder as unknown as Feeder<unknown, unknown>, batches === true, signal)
+  return stream as unknown as MapWritable<T>
+}
