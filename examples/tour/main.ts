@@ -1,5 +1,6 @@
 import { lookupLeg } from './legs/lookup.js'
 import { nearestLeg } from './legs/nearest.js'
+import { rememberLeg } from './legs/remember.js'
 import { streamLeg } from './legs/stream.js'
 import { Report } from './report.js'
 
@@ -9,6 +10,7 @@ try {
   const cities = await streamLeg(report)
   await nearestLeg(report, cities)
   await lookupLeg(report, cities)
+  await rememberLeg(report, cities)
   report.totals()
 } catch (error) {
   console.error(`the tour stopped: ${error instanceof Error ? error.message : error}`)
