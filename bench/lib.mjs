@@ -2,14 +2,17 @@
 import { pathToFileURL } from 'node:url'
 
 const given = process.env.MILLRACE_DIST
+/** The folder of the build, as a URL. */
 const dist = given === undefined ? new URL('../dist/', import.meta.url) : pathToFileURL(`${given}/`)
 
+export const distUrl = dist
 /** @param {string} path inside dist */
 const load = (path) => import(new URL(path, dist).href)
 
 const library = await load('lib/index.js')
 export const { ByteQueue, Bytes, ChunkedBuffer, FrameParser, MemoryPool, lines, readable, toWeb } = library
 export const { ChunkPool, job, runChunked, sharedArray } = library
+export const { HugeMap, cacheFunction } = library
 export const { MapBuffer, MapBufferWriter, openMapBuffer, openMapBufferSync } = library
 
 /** @param {string} path inside dist/examples */
