@@ -14,7 +14,8 @@ async function child(what: string, path: string): Promise<{ messages: unknown[];
   const messages: unknown[] = []
   process_.on('message', (message) => messages.push(message))
   try {
-    const [code] = await within(once(process_, 'exit'), what)
+    // What it said last may come after the news of its end.
+    const [[code]] = await within(Promise.all([once(process_, 'exit'), once(process_, 'disconnect')]), what)
     return { messages, code }
   } finally {
     process_.kill('SIGKILL')
