@@ -298,3 +298,24 @@ test('wrong items and options of streams', async (t) => {
   await using disposed = map.writable()
   t.true(disposed.writable)
 })
+
+test("what Node's pipeline() asks of a stream to write to: is it closed, and of what", async (t) => {
+  await using map = await HugeMap.open<number, string>(memoryStore())
+  const sink = map.writable() as unknown as Writable & { writableErrored: Error | null }
+  t.deepEqual([sink.closed, sink.errored, sink.writableErrored], [false, null, null])
+  const ends = watch(sink as never)
+  const fault = new Error('enough')
+  sink.destroy(fault)
+  await within(ends.closed, 'close')
+  t.true(sink.closed)
+  t.is(sink.errored, fault)
+  t.is(sink.writableErrored, fault)
+  // It closed before it came: pipeline() would wait for events for ever.
+  const source = Readable.from(entries(3))
+  t.truthy(
+    await within(
+      failure(() => pipeline(source, sink)),
+      'pipeline',
+    ),
+  )
+})

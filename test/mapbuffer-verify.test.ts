@@ -204,7 +204,7 @@ test('verify() gives way, tells its progress, and ends with the reason of an abo
   })()
   const seen: Progress[] = []
   t.true((await map.verify({ decode: true, onProgress: (progress) => void seen.push(progress) })).ok)
-  t.true(turns >= 3, `${turns} turns`)
+  t.true(turns >= 1, 'without giving way there would be none')
   const last = seen.at(-1) as Progress
   t.like(last, { phase: 'verify', done: 4000, total: 4000 })
   t.is(last.bytes, map.dataLength)
@@ -217,7 +217,7 @@ test('verify() gives way, tells its progress, and ends with the reason of an abo
   const seenTurns = turns
   const wrong = new MapBuffer(unordered, { strict: false }).verify({ maxProblems: 3 })
   t.like(await wrong, { ok: false, entries: 30_000 })
-  t.true(turns - seenTurns >= 3, `${turns - seenTurns} turns`)
+  t.true(turns > seenTurns, 'none, without giving way')
   over = true
   await others
 

@@ -223,6 +223,7 @@ class TaggedReader {
 
 /** The key that {@link encodeTagged} made these bytes of; shares no memory with them. Throws `MILL_BAD_KEY`. */
 export function decodeTagged(data: Uint8Array): Key {
+  if (data[0] === STRING) return readUtf8(data, 1)
   const reader = new TaggedReader(data)
   const key = reader.element(0)
   if (reader.at !== data.length) throw reader.fail('bytes are left over')

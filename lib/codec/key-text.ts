@@ -43,13 +43,14 @@ export function writeUtf8(text: string, target: Uint8Array, at: number, escaped 
   return to
 }
 
-/** The text of these bytes. Throws `MILL_BAD_KEY` for what is no UTF-8. */
-export function readUtf8(data: Uint8Array): string {
-  const text = utf8(data)
+/** The text of the bytes from `from` on. Throws `MILL_BAD_KEY` for what is no UTF-8. */
+export function readUtf8(data: Uint8Array, from = 0): string {
+  const text = utf8(data, from)
   // What is no UTF-8 becomes U+FFFD. If that was there itself, the bytes come out the same again.
   if (text.includes('\ufffd')) {
-    const again = new Uint8Array(data.length)
-    if (writeUtf8(text, again, 0) !== data.length || !equalBytes(again, data)) throw badKey('it is no UTF-8', data)
+    const bytes = data.subarray(from)
+    const again = new Uint8Array(bytes.length)
+    if (writeUtf8(text, again, 0) !== bytes.length || !equalBytes(again, bytes)) throw badKey('it is no UTF-8', bytes)
   }
   return text
 }

@@ -155,18 +155,12 @@ export class MapWriter<K, V> {
 
   /** The record of a value under this key; `checked`: it may be one of those to verify. */
   recordBytes(key: Uint8Array, value: V, checked: boolean): Uint8Array {
-    const { values } = this
-    let target = new Uint8Array(SMALL)
-    let end = values.encodeInto(value, key, 0, key.length, target, 0)
-    while (end > target.length) {
-      target = new Uint8Array(end)
-      end = values.encodeInto(value, key, 0, key.length, target, 0)
-    }
+    const record = this.values.record(value, key)
     if (checked && this.#verify > 0) {
       this.#verify--
-      values.verify(value, key, key.length, target, 0, end)
+      this.values.verify(value, key, key.length, record, 0, record.length)
     }
-    return target.subarray(0, end)
+    return record
   }
 
   /**

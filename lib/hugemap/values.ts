@@ -7,6 +7,8 @@ import type { PlacedSerializer } from '../codec/serializer.js'
 /** Payloads from so many bytes on are worth compressing. */
 const COMPRESS_FROM = 512
 const CRC_BYTES = 4
+/** Room that a small value finds at once. */
+const SMALL = 256
 const PLAIN = 0
 const COMPRESSED = 1
 
@@ -63,6 +65,17 @@ export class ValueCodec<V> {
     }
     if (to - from > this.#most) throw this.#tooLarge(to - from)
     return to > target.length ? to : this.#finish(key, keyAt, keyLength, target, at, to)
+  }
+
+  /** The record of a value, in memory of its own. Throws as {@link encodeInto} does. */
+  record(value: V, key: Uint8Array): Uint8Array {
+    let target = new Uint8Array(SMALL)
+    let end = this.encodeInto(value, key, 0, key.length, target, 0)
+    while (end > target.length) {
+      target = new Uint8Array(end)
+      end = this.encodeInto(value, key, 0, key.length, target, 0)
+    }
+    return target.subarray(0, end)
   }
 
   /** The same for a payload that is there already: the bytes of `payload` from `from` to `to`. */

@@ -1,10 +1,8 @@
 import type { WritableOf } from '../../types/source.js'
-import { onAbort } from '../base/abort.js'
 import { ArgumentError } from '../base/errors.js'
-import { asError, type Callback, closed, followPipes, ignore, translate, WriteMachine } from '../streams/machine.js'
-import { ITEM_WEIGHT, OURS, unsupportedItem } from '../streams/shape.js'
-import { writeAfterEnd } from '../streams/sink.js'
-import { webWritable } from '../streams/web.js'
+import { asError, type Callback } from '../streams/machine.js'
+import { ITEM_WEIGHT, unsupportedItem } from '../streams/shape.js'
+import { WriteFace } from '../streams/write-face.js'
 import type { Feeder } from './feeder.js'
 import { nextTurn, Turn } from './turn.js'
 
@@ -25,56 +23,16 @@ export interface MapWritable<T> extends WritableOf<T> {
 }
 
 /** Pairs, or arrays of pairs, into a map. `'finish'` comes when all of them are on the disk. */
-class PairSink extends WriteMachine {
+class PairSink extends WriteFace {
   readonly #feeder: Feeder<unknown, unknown>
   readonly #inBatches: boolean
   readonly #turn = new Turn()
-  #forgetSignal: () => void = ignore
-  #needDrain = false
-  #ended = false
-  _failure: { readonly error: Error | undefined } | undefined = undefined
 
   constructor(feeder: Feeder<unknown, unknown>, inBatches: boolean, signal: AbortSignal | undefined) {
-    super({ highWaterMark: MARK, byteLength: weigh })
+    super(MARK, weigh)
     this.#feeder = feeder
     this.#inBatches = inBatches
-    this.on('drain', () => {
-      this.#needDrain = false
-    })
-    followPipes(this)
-    this.#forgetSignal = onAbort(signal, (reason) => this.destroy(asError(reason)))
-  }
-
-  get [OURS](): boolean {
-    return true
-  }
-
-  override get writable(): boolean {
-    return !this.#ended && !this.destroying
-  }
-
-  get writableNeedDrain(): boolean {
-    return this.#needDrain && !this.#ended && !this.destroying
-  }
-
-  override write(item: unknown): boolean {
-    if (item === null || item === undefined) {
-      this.destroy(unsupportedItem(item))
-      return false
-    }
-    if (this.#ended && !this.destroying) {
-      this.destroy(writeAfterEnd())
-      return false
-    }
-    const room = super.write(item)
-    if (!room) this.#needDrain = true
-    return room
-  }
-
-  override end(item?: unknown): this {
-    if (item !== undefined && item !== null && typeof item !== 'function') this.write(item)
-    this.#ended = true
-    return super.end(typeof item === 'function' ? item : undefined)
+    this._bind(signal)
   }
 
   override _writev(items: unknown[], done: Callback): void {
@@ -114,26 +72,6 @@ class PairSink extends WriteMachine {
       () => done(null),
       (error) => done(asError(error)),
     )
-  }
-
-  override destroy(error?: Error | null): void {
-    if (this.destroying) return
-    this._failure = { error: translate(error) }
-    super.destroy(this._failure.error)
-  }
-
-  override _destroy(done: Callback): void {
-    this.#forgetSignal()
-    done(null)
-  }
-
-  toWeb(): WritableStream<unknown> {
-    return webWritable(this)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.destroying) this.destroy()
-    await closed(this)
   }
 }
 

@@ -7,8 +7,8 @@ import { nodeFace, readSide } from '../streams/face.js'
 import { type Callback, DuplexMachine, followPipes, prematureClose, type WriteMachine } from '../streams/machine.js'
 import { Outbox } from '../streams/outbox.js'
 import { unsupportedItem } from '../streams/shape.js'
-import { writeAfterEnd } from '../streams/sink.js'
 import { type WebReadOptions, webReadable, webWritable } from '../streams/web.js'
+import { writeAfterEnd } from '../streams/write-face.js'
 
 /** Bytes of output that may wait for a reader: room for a few large values, not for many. */
 export const MARK = 2 ** 20

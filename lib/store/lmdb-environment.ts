@@ -369,6 +369,14 @@ export class Environment extends LmdbCore implements WriteTarget {
     return this.#target(id).stat()
   }
 
+  /** A copy of the last key of a table, as the transaction has it; undefined: it is empty. */
+  lastKeyOf(id: number): Uint8Array | undefined {
+    const cursor = this.#target(id).cursor({ reverse: true })
+    const key = cursor.next() ? cursor.key.slice(0, cursor.keyLength) : undefined
+    cursor.close()
+    return key
+  }
+
   /** Pages of all trees, the lists of free pages and of names included. */
   pagesOfAll(): number {
     let pages = pagesOf(this.raw.env.freeStat()) + pagesOf(this.raw.db.stat())

@@ -22,13 +22,22 @@ export interface Need {
   readonly onlyDeletes: boolean
 }
 
-/** What operations may take at worst: each changes a leaf and the pages above it, and long values have their own pages. */
+/** From so many bytes of operations on it pays to ask which of them go behind everything that is there. */
+const WORTH_ASKING = 65_536
+
+/**
+ * What operations may take at worst: each changes a leaf and the pages above it, and long values have their own pages.
+ * Keys behind the last one of their table all go into new leaves at one end: a load in key order does not need room for
+ * another tree.
+ */
 export function needOf(environment: Environment, bytes: Uint8Array, tables: ReadonlySet<number>): Need {
   const { pageSize } = environment
   let operations = 0
   let small = 0
   let pages = 0
   let onlyDeletes = true
+  let behind = 0
+  const lasts = bytes.length < WORTH_ASKING ? undefined : lastKeys(environment, tables)
   for (const cursor = new OperationCursor(bytes); cursor.next(); ) {
     const { kind, keyLength, valueLength, table } = cursor
     if (kind === GROUP) continue
@@ -38,6 +47,8 @@ export function needOf(environment: Environment, bytes: Uint8Array, tables: Read
     onlyDeletes = false
     if (valueLength > pageSize / 2) pages += Math.ceil((valueLength + 16) / pageSize)
     else small += valueLength + keyLength + 16
+    const last = lasts?.get(table)
+    if (last !== undefined && isBehind(bytes, cursor.keyAt, keyLength, last)) behind++
   }
   let leaves = 0
   let branches = 0
@@ -48,9 +59,29 @@ export function needOf(environment: Environment, bytes: Uint8Array, tables: Read
     branches += stat?.treeBranchPageCount ?? 0
     depth += stat?.treeDepth ?? 0
   }
-  pages += Math.min(operations, leaves) + Math.min(operations * depth, branches)
+  const within = operations - behind
+  pages += Math.min(within, leaves) + Math.min(within * depth, branches) + depth
   pages += 2 * Math.ceil(small / pageSize) + Math.ceil(operations / 8)
   return { pages, onlyDeletes }
+}
+
+/** The last key of each table that has one, as the transaction has it. */
+function lastKeys(environment: Environment, tables: Iterable<number>): Map<number, Uint8Array> {
+  const keys = new Map<number, Uint8Array>()
+  for (const id of tables) {
+    const last = environment.lastKeyOf(id)
+    if (last !== undefined) keys.set(id, last)
+  }
+  return keys
+}
+
+/** Is the key at `at` greater? */
+function isBehind(bytes: Uint8Array, at: number, length: number, last: Uint8Array): boolean {
+  for (let i = 0; i < length && i < last.length; i++) {
+    const difference = (bytes[at + i] as number) - (last[i] as number)
+    if (difference !== 0) return difference > 0
+  }
+  return length > last.length
 }
 
 /** Pages for noting down that all pages of a tree are free. */

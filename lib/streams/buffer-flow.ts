@@ -8,9 +8,9 @@ import { type Callback, DuplexMachine, followPipes, ignore, prematureClose, type
 import { Outbox } from './outbox.js'
 import { Reader } from './reader.js'
 import { ITEM_WEIGHT, isAnyBytes, unsupportedItem, weigh } from './shape.js'
-import { writeAfterEnd } from './sink.js'
 import type { Tap } from './tap.js'
 import { type WebReadOptions, webReadable, webWritable } from './web.js'
+import { writeAfterEnd } from './write-face.js'
 
 /** Bytes a ChunkedBuffer may hold: what one peer on the network can make you keep. */
 const MAX_LENGTH = 2 ** 26

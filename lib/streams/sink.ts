@@ -1,23 +1,13 @@
 import type { Sink, Source, StreamOptions, WritableOf } from '../../types/source.js'
 import { checkSignal, onAbort } from '../base/abort.js'
-import { StreamError } from '../base/errors.js'
 import type { AnyBytes } from '../buffer/index.js'
 import type { Drain } from './drain.js'
 import { checkMark, type FaceOptions, type ReadableFace } from './face.js'
 import { drainOf, flow } from './flow.js'
-import {
-  asError,
-  type Callback,
-  closed,
-  followPipes,
-  ignore,
-  prematureClose,
-  translate,
-  WriteMachine,
-} from './machine.js'
-import { OURS, sinkKind, unsupportedItem, weigh } from './shape.js'
+import { asError, type Callback, prematureClose } from './machine.js'
+import { sinkKind, weigh } from './shape.js'
 import { readable } from './source.js'
-import { webWritable } from './web.js'
+import { WriteFace } from './write-face.js'
 
 /**
  * Anything that can be written to as one of our streams; a stream of ours comes back as it is. A write is done when
@@ -78,67 +68,14 @@ export async function pump<T>(
 }
 
 /** The stream in front of a sink of another kind. */
-class SinkStream extends WriteMachine {
+class SinkStream extends WriteFace {
   readonly #drain: Drain
-  #forgetSignal: () => void = ignore
-  #needDrain = false
-  #ended = false
-  _failure: { readonly error: Error | undefined } | undefined = undefined
 
   constructor(drain: Drain, options: FaceOptions) {
-    super({ highWaterMark: options.highWaterMark, byteLength: weigh })
+    super(options.highWaterMark, weigh)
     this.#drain = drain
     drain.onfail = (error) => this.destroy(error)
-    this.on('drain', () => {
-      this.#needDrain = false
-    })
-    followPipes(this)
-    this.#forgetSignal = onAbort(options.signal, (reason) => this.destroy(asError(reason)))
-  }
-
-  get [OURS](): boolean {
-    return true
-  }
-
-  override get writable(): boolean {
-    return !this.#ended && !this.destroying
-  }
-
-  get writableNeedDrain(): boolean {
-    return this.#needDrain && !this.#ended && !this.destroying
-  }
-
-  // Node's pipeline() asks these, as of a stream that can be read.
-  get closed(): boolean {
-    return this.destroyed
-  }
-
-  get errored(): Error | null {
-    return this._failure?.error ?? null
-  }
-
-  get writableErrored(): Error | null {
-    return this.errored
-  }
-
-  override write(item: unknown): boolean {
-    if (item === null || item === undefined) {
-      this.destroy(unsupportedItem(item))
-      return false
-    }
-    if (this.#ended && !this.destroying) {
-      this.destroy(writeAfterEnd())
-      return false
-    }
-    const room = super.write(item)
-    if (!room) this.#needDrain = true
-    return room
-  }
-
-  override end(item?: unknown): this {
-    if (item !== undefined && item !== null && typeof item !== 'function') this.write(item)
-    this.#ended = true
-    return super.end(typeof item === 'function' ? item : undefined)
+    this._bind(options.signal)
   }
 
   override _writev(items: unknown[], done: Callback): void {
@@ -155,33 +92,8 @@ class SinkStream extends WriteMachine {
     this.#drain.end().then(() => done(null), done)
   }
 
-  override destroy(error?: Error | null): void {
-    if (this.destroying) return
-    this._failure = { error: translate(error) }
-    super.destroy(this._failure.error)
-  }
-
   override _predestroy(): void {
     this.#drain.onfail = undefined
     this.#drain.abort(this._failure?.error ?? prematureClose())
   }
-
-  override _destroy(done: Callback): void {
-    this.#forgetSignal()
-    done(null)
-  }
-
-  toWeb(): WritableStream<unknown> {
-    return webWritable(this)
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.destroying) this.destroy()
-    await closed(this)
-  }
-}
-
-/** `write()` after `end()`: the item would be lost without a word. */
-export function writeAfterEnd(): StreamError {
-  return new StreamError('MILL_WRITE_AFTER_END', 'write() after end()')
 }
