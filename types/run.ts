@@ -1,4 +1,5 @@
 import type { ResourceLimits } from 'node:worker_threads'
+import type { Serializer } from './codec.js'
 import type { Progress } from './progress.js'
 import type { ReadableOf } from './source.js'
 
@@ -206,4 +207,22 @@ export interface ChunkBlock {
   readonly count: number
   readonly start: number
   readonly end: number
+}
+
+/** How runs go over a queue of BullMQ's; executor and workers must agree on `queue` and `serializer`. */
+export interface BullmqOptions {
+  /** BullMQ's: options of ioredis, an instance of it, or a connected client of `redis`. */
+  connection: object
+  /** Name of the queue. Default `'millrace'`. */
+  queue?: string
+  /** Chunks of a job in the queue, at most. Default 64. */
+  blockChunks?: number
+  /** Jobs of a run in the queue at a time. Default 64. */
+  maxBlocks?: number
+  /** How long a worker may be silent before its block goes to another, in milliseconds. Default 30,000. */
+  lockMs?: number
+  /** How often a worker tells what is done, in milliseconds. Default 1,000. */
+  progressMs?: number
+  /** Of arguments and values. Default msgpack. */
+  serializer?: Serializer<unknown>
 }

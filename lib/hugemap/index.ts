@@ -38,5 +38,6 @@ export { type CachedFunction, type CacheOptions, type CacheStats, cacheFunction 
 export type { CachedMap } from './cached-map.js'
 export { ChainedMap } from './chained-map.js'
 export { HugeMap } from './huge-map.js'
+export { type RemoteBatch, RemoteMap } from './remote-map.js'
 export type { Transaction } from './transaction.js'
 export type { MapWritable } from './writable.js'

@@ -1,7 +1,7 @@
 import type { ResourceLimits } from 'node:worker_threads'
 import type { ChunkJob, ChunkRun, ThreadOptions, WithArgs } from '../../types/run.js'
 import { AbortError, ArgumentError } from '../base/errors.js'
-import type { Controller } from './controller.js'
+import type { Controller, ValueTaker } from './controller.js'
 import { specOf } from './job.js'
 import { checkPreload, MAX_LANES, planOf } from './plan.js'
 import { defaultWorkers, Threads } from './pool.js'
@@ -10,6 +10,17 @@ import { RunError } from './run-error.js'
 
 /** Options of a run on threads that are already there. */
 type PoolRunOptions = Omit<ThreadOptions, 'resourceLimits' | 'preload' | 'daemon' | 'executor'>
+
+/** What a block of a larger run has of its own. */
+export interface BlockOf {
+  /** Number of its first chunk in the larger run. */
+  readonly first: number
+  /** Gets the values, with the number of the chunk in the block. */
+  readonly values: ValueTaker | undefined
+}
+
+/** Runs a block of a larger run. */
+export let runBlock: (pool: ChunkPool, job: ChunkJob, options: object, block: BlockOf) => ChunkRun
 
 /**
  * Warm threads for many runs. The first run is served first; a thread works for one run at a time. Threads start when
@@ -37,16 +48,31 @@ export class ChunkPool implements AsyncDisposable {
     })
   }
 
+  static {
+    runBlock = (pool, job, options, block) => pool.#run(job, options, block)
+  }
+
   /** `runChunked` on these threads. Throws `MILL_RUN_CLOSED` after `close()`, and what `runChunked` throws. */
   run<A, R>(job: ChunkJob<A, R>, options: WithArgs<PoolRunOptions, A>): ChunkRun<R> {
+    return this.#run(job, options) as ChunkRun<R>
+  }
+
+  #run(job: ChunkJob, options: object, block?: BlockOf): ChunkRun {
     if (this.#closing !== undefined) throw new RunError('MILL_RUN_CLOSED', 'The pool is closed')
     const spec = specOf(job)
     if (spec === undefined) throw new ArgumentError('job', 'what job() or inline() gave', job)
     refuse(options, ['resourceLimits', 'preload', 'daemon', 'executor', 'concurrency'], 'a run in a pool')
-    const { run, control } = inThreads(planOf(options, this.workers, this.workers), spec, this.#threads, false, true)
+    const { run, control } = inThreads(
+      planOf(options, this.workers, this.workers, block?.first),
+      spec,
+      this.#threads,
+      false,
+      true,
+    )
+    control.values = block?.values
     this.#runs.add(control)
     void control.over.then(() => this.#runs.delete(control))
-    return run as ChunkRun<R>
+    return run
   }
 
   /** Starts all threads now instead of at the first run. Rejects with `MILL_RUN_JOB` if a module cannot be preloaded. */

@@ -53,6 +53,7 @@ let prepared: { readonly run: string; readonly job: Job; readonly state: unknown
 
 class ThreadChunk implements Chunk<unknown> {
   readonly index: number
+  readonly at: number // its place on the board
   readonly start: number
   readonly end: number
   readonly attempt: number
@@ -65,9 +66,10 @@ class ThreadChunk implements Chunk<unknown> {
   moved: ArrayBuffer[] | undefined
   timedOut = false
 
-  constructor(run: RunMessage, index: number, attempt: number, state: unknown) {
-    this.index = index
-    this.start = run.start + index * run.chunkSize
+  constructor(run: RunMessage, at: number, attempt: number, state: unknown) {
+    this.index = run.firstChunk + at
+    this.at = at
+    this.start = run.start + at * run.chunkSize
     this.end = run.end - this.start <= run.chunkSize ? run.end : this.start + run.chunkSize
     this.attempt = attempt
     this.worker = run.slot
@@ -367,10 +369,10 @@ class Loop {
     // The value goes first: a chunk is done only once nothing of it can get lost with the thread.
     if (this.#run.values) {
       const none = value === undefined || value === null
-      say(none ? { type: 'value', index: chunk.index } : { type: 'value', index: chunk.index, value }, chunk.moved)
+      say(none ? { type: 'value', index: chunk.at } : { type: 'value', index: chunk.at, value }, chunk.moved)
     }
     chunk.close()
-    this.#end(chunk.index, DONE, DONE_COUNT)
+    this.#end(chunk.at, DONE, DONE_COUNT)
   }
 
   #end(index: number, state: number, counter: number): void {
@@ -387,7 +389,7 @@ class Loop {
 
   #failed(chunk: ThreadChunk, error: unknown): Promise<void> | undefined {
     const { retries, stopOnError, errorTexts } = this.#run
-    const { index, attempt, timedOut } = chunk
+    const { at: index, attempt, timedOut } = chunk
     chunk.close()
     const stop = Atomics.load(this.#control, STOP)
     if (stop === ABORT) {

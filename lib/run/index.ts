@@ -4,6 +4,7 @@ export type { ErrorCode } from '../../types/errors.js'
 export type { Progress } from '../../types/progress.js'
 export type {
   ArgsOf,
+  BullmqOptions,
   Chunk,
   ChunkBlock,
   ChunkExecutor,
@@ -24,6 +25,8 @@ export type {
 } from '../../types/run.js'
 export type { ReadableOf, WritableOf } from '../../types/source.js'
 export { AbortError, ArgumentError, isMillraceError, MillraceError } from '../base/errors.js'
+export { bullmqExecutor } from './bullmq-executor.js'
+export { bullmqWorker } from './bullmq-worker.js'
 export { ChunkPool } from './chunk-pool.js'
 export { inline, job, sharedArray, shareOf } from './job.js'
 export { runChunked } from './run-chunked.js'

@@ -43,6 +43,8 @@ export interface RunMessage {
   readonly start: number
   readonly end: number
   readonly chunkSize: number
+  /** Number of the run's first chunk. */
+  readonly firstChunk: number
   readonly job: JobSpec
   readonly args: unknown
   readonly retries: number

@@ -24,6 +24,8 @@ export interface Plan {
   readonly end: number
   readonly chunkSize: number
   readonly count: number
+  /** Number of the first chunk: not 0 where the run is a block of a larger one. */
+  readonly first: number
   readonly lanes: number
   readonly retries: number
   readonly delayMs: number
@@ -40,7 +42,7 @@ export interface Plan {
 type AnyOptions = LocalOptions & ThreadOptions & { args?: unknown }
 
 /** Makes a plan, or throws `MILL_INVALID_ARGUMENT`, `MILL_RUN_RESUME`, `MILL_RUN_ARGS`. `threads`: how many unless said, `atMost`: there are. */
-export function planOf(given: unknown, threads: number | undefined, atMost = MAX_LANES): Plan {
+export function planOf(given: unknown, threads: number | undefined, atMost = MAX_LANES, first = 0): Plan {
   if (typeof given !== 'object' || given === null) throw new ArgumentError('options', 'an object', given)
   const options = given as AnyOptions
   const range = checkRange(options, 'options')
@@ -65,6 +67,7 @@ export function planOf(given: unknown, threads: number | undefined, atMost = MAX
     ...range,
     chunkSize,
     count,
+    first,
     lanes,
     retries,
     delayMs,
@@ -88,9 +91,9 @@ export function retryDelay({ delayMs }: Plan, failed: number): number {
 }
 
 /** The range of a chunk. */
-export function chunkRef({ start, end, chunkSize }: Plan, index: number): ChunkRef {
-  const first = start + index * chunkSize
-  return { index, start: first, end: end - first <= chunkSize ? end : first + chunkSize }
+export function chunkRef({ start, end, chunkSize, first }: Plan, index: number): ChunkRef {
+  const from = start + index * chunkSize
+  return { index: first + index, start: from, end: end - from <= chunkSize ? end : from + chunkSize }
 }
 
 function whole(name: string, value: unknown, usual: number, least: number, most: number): number {

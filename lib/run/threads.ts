@@ -214,6 +214,7 @@ export class ThreadEngine implements Engine, ThreadUser {
       start: plan.start,
       end: plan.end,
       chunkSize: plan.chunkSize,
+      firstChunk: plan.first,
       job: this.#spec,
       args: plan.args,
       retries: plan.retries,

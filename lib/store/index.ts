@@ -18,3 +18,5 @@ export type {
 } from '../../types/store.js'
 export { isMillraceError, MillraceError, StoreError } from '../base/errors.js'
 export { memoryStore } from './memory.js'
+export { redisStore } from './redis.js'
+export type { RedisOptions } from './redis-client.js'

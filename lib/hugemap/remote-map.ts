@@ -1,0 +1,380 @@
+import type { HugeMapOptions, Range, StreamRange } from '../../types/hugemap.js'
+import type { Key } from '../../types/key.js'
+import type { Progress } from '../../types/progress.js'
+import type { ReadableOf, Source } from '../../types/source.js'
+import type { ByteEntry, Store, StoreTable } from '../../types/store.js'
+import { checkSignal, sleep } from '../base/abort.js'
+import { ArgumentError, StoreError } from '../base/errors.js'
+import { Meter } from '../base/progress.js'
+import { Arena } from '../store/operations.js'
+import { batches, readable } from '../streams/source.js'
+import { codingOf } from './config.js'
+import { KeyCoder } from './key-coder.js'
+import { closedError } from './map-base.js'
+import { checkName, openSettings } from './open-options.js'
+import { boundsOf } from './ranges.js'
+import { RemoteFeeder, RemoteWriter } from './remote-writer.js'
+import { ValueCodec } from './values.js'
+import { type MapWritable, mapWritable, pairOf } from './writable.js'
+
+const ATTEMPTS = 10
+/** Pauses between attempts of an update, in milliseconds. */
+const LONGEST_PAUSE_MS = 64
+const BATCH = 256
+const REPORT_MS = 100
+
+/** What `batch` writes to; see {@link RemoteMap.batch}. */
+export interface RemoteBatch<K, V> {
+  set(key: K, value: V): this
+  delete(key: K): this
+  /** None of it is done unless the key has this value now, compared as stored bytes; undefined: is absent. */
+  require(key: K, value: V | undefined): this
+}
+
+/** What a handle is made of. */
+interface Opened<K, V> {
+  readonly store: Store
+  readonly writer: RemoteWriter<K, V>
+  readonly name: string
+  readonly readonly: boolean
+}
+
+/**
+ * The verbs of a `HugeMap` with promises, over any store, such as `redisStore()`. The store stays yours: close it. Reads
+ * see what is acknowledged, everybody's. Ranges are no snapshot where the store has none: what changes while you walk may
+ * be seen or not, each key comes at most once and in order.
+ *
+ * Besides what `HugeMap` rejects with: `MILL_STORE_UNAVAILABLE` (of a write it is not known whether it was done), and
+ * `MILL_UNSUPPORTED` for a batch that the store cannot do as one.
+ */
+export class RemoteMap<K = Key, V = unknown> implements AsyncDisposable {
+  /** Which map of the store. */
+  readonly name: string
+  /** What the store is called. */
+  readonly path: string
+  readonly #store: Store
+  readonly #writer: RemoteWriter<K, V>
+  readonly #readonly: boolean
+  #closed = false
+
+  /**
+   * Opens a map of a store, and makes it where it is not there. Of the options those for codecs, `name`, `create`,
+   * `readonly`, `verify`, `maxValueBytes` and `signal` mean something here; the others do not fit and are
+   * `MILL_INVALID_ARGUMENT`. Rejects with `MILL_MAP_MISSING` and `MILL_MAP_MISMATCH`.
+   */
+  static async open<K = Key, V = unknown>(store: Store, options: HugeMapOptions<K, V> = {}): Promise<RemoteMap<K, V>> {
+    if (typeof (store as Partial<Store> | null)?.write !== 'function')
+      throw new ArgumentError('store', 'a store', store)
+    const settings = openSettings(options as HugeMapOptions<never, never>)
+    for (const foreign of ['writer', 'durable', 'lockTimeoutMs', 'pageSize', 'maxMaps', 'maxPendingBytes'] as const) {
+      if (options[foreign] === undefined) continue
+      throw new ArgumentError(`options.${foreign}`, 'left out: it is for a folder', options[foreign])
+    }
+    const { name, create, readonly, verify, maxValueBytes, signal } = settings
+    signal?.throwIfAborted()
+    const where = { path: store.name, name }
+    let table = await store.table(name)
+    let coding = await codingOf(options, table?.config, where)
+    if (table === undefined) {
+      const missing = (what: string): StoreError => new StoreError('MILL_MAP_MISSING', `${store.name}: ${what}`, where)
+      if (!create) throw missing(name === '' ? 'there is no map' : `there is no map '${name}'`)
+      table = await store.table(name, coding.config)
+      if (table === undefined) throw missing(`'${name}' was dropped`)
+      coding = await codingOf(options, table.config, where)
+    }
+    signal?.throwIfAborted()
+    const { serializer, codec, config } = coding
+    const keys = new KeyCoder(coding.keys, store.capabilities.maxKeyBytes)
+    const values = new ValueCodec<V>({ serializer, codec, checksum: config.checksum, maxValueBytes, ...where })
+    const writer = new RemoteWriter(store, table, keys, values, verify)
+    return new RemoteMap<K, V>({ store, writer, name, readonly })
+  }
+
+  private constructor({ store, writer, name, readonly }: Opened<K, V>) {
+    this.name = name
+    this.path = store.name
+    this.#store = store
+    this.#writer = writer
+    this.#readonly = readonly
+  }
+
+  // ---- reading ------------------------------------------------------------------------------------------------------
+
+  async get(key: K): Promise<V | undefined> {
+    const [value] = await this.getMany([key])
+    return value
+  }
+
+  async has(key: K): Promise<boolean> {
+    this.#check()
+    const [record] = await this.#table.getMany([this.#writer.keyBytes(key)])
+    return record !== undefined
+  }
+
+  /** Values in the order of the keys. */
+  async getMany(keys: Iterable<K>, options: { signal?: AbortSignal } = {}): Promise<(V | undefined)[]> {
+    this.#check()
+    const signal = checkSignal(options.signal)
+    const wanted = Array.from(keys, (key) => this.#writer.keyBytes(key))
+    const records = await this.#table.getMany(wanted, signal === undefined ? {} : { signal })
+    return records.map((record, i) => record && this.#writer.value(wanted[i] as Uint8Array, record))
+  }
+
+  /** How many keys a range has. */
+  async count(range?: Range<K>): Promise<number> {
+    this.#check()
+    const { range: bytes, limit } = boundsOf(this.#writer.keys, range)
+    return Math.min(limit, await this.#table.count(bytes))
+  }
+
+  /** Entries in arrays of up to `maxItems` (256), in order: the fast way through. `live` means nothing here. */
+  batches(range: Range<K> & StreamRange = {}): AsyncIterable<[K, V][]> {
+    this.#check()
+    const { maxItems = BATCH } = range
+    if (!(Number.isSafeInteger(maxItems) && maxItems > 0)) {
+      throw new ArgumentError('options.maxItems', 'a whole number > 0', maxItems)
+    }
+    const signal = checkSignal(range.signal)
+    const { range: bytes, limit } = boundsOf(this.#writer.keys, range)
+    return { [Symbol.asyncIterator]: () => this.#batches(bytes, limit, maxItems, signal) }
+  }
+
+  async *#batches(
+    range: Parameters<StoreTable['scan']>[0],
+    limit: number,
+    maxItems: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<[K, V][], void, undefined> {
+    let left = limit
+    if (left <= 0) return
+    const size = Math.min(maxItems, left)
+    for await (const batch of this.#table.scan(range, { maxItems: size, values: true, ...(signal && { signal }) })) {
+      this.#check()
+      const entries = batch.slice(0, left).flatMap((entry) => this.#entry(entry))
+      left -= batch.length
+      if (entries.length > 0) yield entries
+      if (left <= 0) return
+    }
+  }
+
+  /** A key whose record went between two looks of the store is not there. */
+  #entry([key, record]: ByteEntry): [K, V][] {
+    if (record === undefined) return []
+    return [[this.#writer.keys.decode(key, key.length), this.#writer.value(key, record)]]
+  }
+
+  /** Entries as a stream, in order. */
+  readable(range: Range<K> & StreamRange = {}): ReadableOf<[K, V]> {
+    const all = this.batches(range)
+    return readable<[K, V]>(
+      (async function* () {
+        for await (const batch of all) yield* batch
+      })(),
+      range.signal === undefined ? {} : { signal: range.signal },
+    )
+  }
+
+  // ---- writing ------------------------------------------------------------------------------------------------------
+
+  /** Resolves to true when the store has it, to false if a condition did not hold; see `HugeMap.set`. */
+  async set(key: K, value: V, options: { ifAbsent?: boolean; ifValue?: V } = {}): Promise<boolean> {
+    this.#checkWritable()
+    if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', options)
+    const { ifAbsent = false, ifValue } = options
+    if (typeof ifAbsent !== 'boolean') throw new ArgumentError('options.ifAbsent', 'true or false', ifAbsent)
+    if (ifAbsent && ifValue !== undefined) throw new ArgumentError('options', 'one condition', options)
+    const bytes = this.#writer.keyBytes(key)
+    const record = this.#writer.recordBytes(bytes, value, true)
+    const expect = ifAbsent ? null : ifValue === undefined ? undefined : this.#writer.recordBytes(bytes, ifValue, false)
+    return this.#one((arena) => arena.set(this.#table.id, bytes, record, { expect, wantsResult: true }))
+  }
+
+  /** Resolves to whether it was there (and had the value `ifValue`), when it is gone. */
+  async delete(key: K, options: { ifValue?: V } = {}): Promise<boolean> {
+    this.#checkWritable()
+    if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', options)
+    const bytes = this.#writer.keyBytes(key)
+    const { ifValue } = options
+    const expect = ifValue === undefined ? undefined : this.#writer.recordBytes(bytes, ifValue, false)
+    return this.#one((arena) => arena.delete(this.#table.id, bytes, { expect, wantsResult: true }))
+  }
+
+  /** Removes everything. */
+  async clear(): Promise<void> {
+    this.#checkWritable()
+    const arena = new Arena(64)
+    arena.clear(this.#table.id)
+    await this.#store.write(arena)
+  }
+
+  /** Writes pairs as they come, as fast as the store takes them; resolves to how many. Not one transaction. */
+  async setMany(
+    entries: Source<readonly [K, V]>,
+    options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
+  ): Promise<number> {
+    this.#checkWritable()
+    const signal = checkSignal(options.signal)
+    const { onProgress } = options
+    if (onProgress !== undefined && typeof onProgress !== 'function') {
+      throw new ArgumentError('options.onProgress', 'a function', onProgress)
+    }
+    const feeder = this.#feeder()
+    const meter = onProgress && new Meter('write')
+    let reported = performance.now()
+    for await (const items of batches(entries, { maxItems: BATCH, ...(signal && { signal }) })) {
+      signal?.throwIfAborted()
+      for (const item of items) {
+        const [key, value] = pairOf(item)
+        feeder.put(key as K, value as V)
+      }
+      meter?.add(items.length)
+      await feeder.room()
+      if (meter === undefined || performance.now() - reported < REPORT_MS) continue
+      reported = performance.now()
+      onProgress?.(meter.read())
+    }
+    await feeder.finish()
+    if (meter !== undefined) onProgress?.(meter.read())
+    return feeder.count
+  }
+
+  /**
+   * All of what `fn` asks for or nothing; resolves to false if a `require` did not hold. Where the store is cut into
+   * parts, keys of different parts are `MILL_UNSUPPORTED`, and nothing is sent.
+   */
+  async batch(fn: (batch: RemoteBatch<K, V>) => void): Promise<boolean> {
+    this.#checkWritable()
+    if (typeof fn !== 'function') throw new ArgumentError('fn', 'a function', fn)
+    const arena = new Arena(1024)
+    const batch = new ArenaBatch(arena, this.#writer)
+    arena.group(() => {
+      try {
+        const result: unknown = fn(batch)
+        if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
+          throw new ArgumentError('fn', 'synchronous', result)
+        }
+      } finally {
+        batch.open = false
+      }
+    }, true)
+    if (arena.count === 1) return true // the group alone: nothing was asked for
+    return (await this.#store.write(arena))[0] === 1
+  }
+
+  /**
+   * Sets the key to what `fn` makes of its value, atomically among all clients; undefined deletes. Resolves to the new
+   * value. `fn` is synchronous and may run again. `MILL_CONFLICT` after 10 attempts.
+   */
+  async update(key: K, fn: (old: V | undefined) => V | undefined): Promise<V | undefined> {
+    this.#checkWritable()
+    if (typeof fn !== 'function') throw new ArgumentError('fn', 'a function', fn)
+    const bytes = this.#writer.keyBytes(key)
+    const { id } = this.#table
+    for (let i = 1; ; i++) {
+      const [found] = await this.#table.getMany([bytes])
+      const old = found && this.#writer.value(bytes, found)
+      const value = fn(old)
+      if (value === undefined && found === undefined) return undefined
+      const expect = found ?? null
+      const done = await this.#one((arena) => {
+        if (value === undefined) arena.delete(id, bytes, { expect, wantsResult: true })
+        else arena.set(id, bytes, this.#writer.recordBytes(bytes, value, true), { expect, wantsResult: true })
+      })
+      if (done) return value
+      if (i === ATTEMPTS) {
+        throw new StoreError('MILL_CONFLICT', `Others changed the value, ${ATTEMPTS} times`, { attempts: ATTEMPTS })
+      }
+      await sleep(Math.random() * Math.min(LONGEST_PAUSE_MS, 2 ** i))
+    }
+  }
+
+  /** A stream to write arrays of pairs to: the fast way in. `'finish'` comes when the store has all of it. */
+  writable(options: { batches: true; signal?: AbortSignal }): MapWritable<readonly (readonly [K, V])[]>
+  /** A stream to write pairs to. `'finish'` comes when the store has all of it. */
+  writable(options?: { batches?: false; signal?: AbortSignal }): MapWritable<readonly [K, V]>
+  writable(options: { batches?: boolean; signal?: AbortSignal } = {}): unknown {
+    this.#checkWritable()
+    return mapWritable(this.#feeder() as never, options.batches, checkSignal(options.signal))
+  }
+
+  // ---- the store ----------------------------------------------------------------------------------------------------
+
+  /** Another map of this store; close it too. */
+  async namespace<K2 = Key, V2 = unknown>(
+    name: string,
+    options: Omit<HugeMapOptions<K2, V2>, 'name'> = {},
+  ): Promise<RemoteMap<K2, V2>> {
+    this.#check()
+    checkName(name, 'name')
+    return RemoteMap.open<K2, V2>(this.#store, { ...options, name })
+  }
+
+  /** Nothing more is taken; what is under way is the store's, which stays open. Idempotent. */
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  get #table(): StoreTable {
+    return this.#writer.table
+  }
+
+  async #one(fill: (arena: Arena) => void): Promise<boolean> {
+    const arena = new Arena(256)
+    fill(arena)
+    return (await this.#store.write(arena))[0] === 1
+  }
+
+  #feeder(): RemoteFeeder<K, V> {
+    return new RemoteFeeder(this.#writer, () => this.#checkWritable())
+  }
+
+  #check(): void {
+    if (this.#closed) throw closedError(`The map ${this.name === '' ? '' : `'${this.name}' `}of ${this.path}`)
+  }
+
+  #checkWritable(): void {
+    this.#check()
+    if (this.#readonly) {
+      throw new StoreError('MILL_READ_ONLY', 'The map was opened with readonly: true', { path: this.path })
+    }
+  }
+}
+
+/** Writes a batch into an arena, as long as its function runs. */
+class ArenaBatch<K, V> implements RemoteBatch<K, V> {
+  open = true
+  readonly #arena: Arena
+  readonly #writer: RemoteWriter<K, V>
+
+  constructor(arena: Arena, writer: RemoteWriter<K, V>) {
+    this.#arena = arena
+    this.#writer = writer
+  }
+
+  set(key: K, value: V): this {
+    const bytes = this.#keyBytes(key)
+    this.#arena.set(this.#writer.table.id, bytes, this.#writer.recordBytes(bytes, value, true))
+    return this
+  }
+
+  delete(key: K): this {
+    this.#arena.delete(this.#writer.table.id, this.#keyBytes(key))
+    return this
+  }
+
+  require(key: K, value: V | undefined): this {
+    const bytes = this.#keyBytes(key)
+    const expect = value === undefined ? null : this.#writer.recordBytes(bytes, value, false)
+    this.#arena.require(this.#writer.table.id, bytes, expect)
+    return this
+  }
+
+  #keyBytes(key: K): Uint8Array {
+    if (!this.open) throw new StoreError('MILL_CLOSED', 'This batch is over')
+    return this.#writer.keyBytes(key)
+  }
+}

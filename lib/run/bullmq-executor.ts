@@ -1,0 +1,288 @@
+import type { BullmqOptions, ChunkBlock, ChunkExecutor, ChunkPlan, ChunkSink } from '../../types/run.js'
+import { onAbort, sleep } from '../base/abort.js'
+import { DONE } from './board.js'
+import {
+  type BlockData,
+  type BlockResult,
+  fromBase64,
+  hangUp,
+  JOB_NAME,
+  type JobQueue,
+  loadBullmq,
+  type Packer,
+  packerOf,
+  type QueueEvents,
+  type Settings,
+  settingsOf,
+  sharesMemory,
+  VERSION,
+} from './bullmq-kit.js'
+import { RunError, textOf, unpackError } from './run-error.js'
+
+/** Pause before a job is offered again to a server that is away, in milliseconds. */
+const AWAY_MS = 500
+
+/**
+ * Runs chunks on other machines, over a queue of BullMQ's on Redis or Valkey: give it to `runChunked` as `executor`, and
+ * start {@link bullmqWorker} wherever there are cores. A job of the queue is a block of up to `blockChunks` chunks.
+ * Only the **name** of the job travels, with the arguments: workers run what they have under that name.
+ *
+ * Throws `MILL_INVALID_ARGUMENT`. A run with it rejects with `MILL_RUN_EXECUTOR` for an `inline()` job and for arguments
+ * with shared memory, whose cause is `MILL_PACKAGE_MISSING` where BullMQ is not installed. While the server is away
+ * the run waits. `close()` closes the connections; a run that is under way must have ended.
+ */
+export function bullmqExecutor(options: BullmqOptions): ChunkExecutor & AsyncDisposable & { close(): Promise<void> } {
+  return new BullmqExecutor(settingsOf(options))
+}
+
+/** The queue, what it tells, and who wants to hear it. */
+interface Channel {
+  readonly queue: JobQueue
+  readonly events: QueueEvents
+  readonly packer: Packer
+}
+
+class BullmqExecutor implements ChunkExecutor, AsyncDisposable {
+  readonly name = 'bullmq'
+  readonly #settings: Settings
+  readonly #blocks = new Map<string, Block>()
+  #channel: Promise<Channel> | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+  }
+
+  async run(plan: ChunkPlan, sink: ChunkSink, signal: AbortSignal): Promise<void> {
+    const refuse = (why: string): RunError => new RunError('MILL_RUN_EXECUTOR', why, { executor: this.name })
+    if (this.#closing !== undefined) throw refuse('It is closed')
+    if (plan.job.source !== undefined) throw refuse('Only names travel: an inline() function cannot, use job()')
+    if (sharesMemory(plan.args)) throw refuse('args hold shared memory, which no other machine can see')
+    this.#channel ??= this.#open()
+    const channel = await this.#channel
+    await new QueueRun(plan, sink, this.#settings, channel, this.#blocks).run(signal)
+  }
+
+  async #open(): Promise<Channel> {
+    const { connection, queue: name, serializer } = this.#settings
+    const [{ Queue, QueueEvents }, packer] = await Promise.all([loadBullmq(), packerOf(serializer)])
+    const queue = new Queue(name, { connection })
+    const events = new QueueEvents(name, { connection })
+    // A server that is away is waited for; nothing else comes by this way.
+    queue.on('error', ignore)
+    events.on('error', ignore)
+    events.on('completed', ({ jobId, returnvalue }) => this.#blocks.get(jobId)?.completed(returnvalue))
+    events.on('failed', ({ jobId, failedReason }) => this.#blocks.get(jobId)?.failed(new Error(failedReason)))
+    events.on('progress', ({ jobId, data }) => this.#blocks.get(jobId)?.progress(data))
+    await events.waitUntilReady() // what happened before is not told
+    return { queue, events, packer }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const channel = await this.#channel?.catch(ignore)
+    if (channel) await Promise.all([hangUp(channel.queue), hangUp(channel.events)])
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+/** One run: puts blocks into the queue and waits for what becomes of them. */
+class QueueRun {
+  readonly #plan: ChunkPlan
+  readonly #sink: ChunkSink
+  readonly #settings: Settings
+  readonly #channel: Channel
+  readonly #blocks: Map<string, Block>
+  readonly #mine = new Set<Block>()
+  readonly #args: string
+  #stopping = false
+  #sent = 0
+
+  constructor(plan: ChunkPlan, sink: ChunkSink, settings: Settings, channel: Channel, blocks: Map<string, Block>) {
+    this.#plan = plan
+    this.#sink = sink
+    this.#settings = settings
+    this.#channel = channel
+    this.#blocks = blocks
+    this.#args = channel.packer.pack(plan.args)
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const off = onAbort(signal, () => this.#stop(true))
+    // An answer may get lost with its server: what nobody has any more is not waited for.
+    const look = setInterval(() => void this.#look(), this.#settings.lockMs)
+    try {
+      await Promise.all(Array.from({ length: this.#settings.maxBlocks }, () => this.#lane(signal)))
+    } finally {
+      off()
+      clearInterval(look)
+    }
+  }
+
+  /** One block after the other, until none is left or the run is stopping. */
+  async #lane(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const block = await this.#sink.claim(this.#settings.blockChunks)
+      if (block === undefined) return this.#stop(signal.aborted)
+      await this.#send(block, signal)
+    }
+  }
+
+  async #send(chunks: ChunkBlock, signal: AbortSignal): Promise<void> {
+    const { id: run, job, chunkSize, values } = this.#plan
+    const { first, start, end, count } = chunks
+    // A chunk that comes again needs an id of its own.
+    const id = `${run}-${first}-${count}-${this.#sent++}`
+    const { progressMs } = this.#settings
+    const base = { v: VERSION, run, job: job.name, first, start, end, chunkSize, args: this.#args, values, progressMs }
+    const block = new Block(id, base, count, this.#sink, this.#channel.packer)
+    this.#mine.add(block)
+    this.#blocks.set(id, block)
+    try {
+      await this.#add(block, signal)
+      if (this.#stopping) void this.#withdraw(block, signal.aborted)
+      await block.over
+    } finally {
+      this.#mine.delete(block)
+      this.#blocks.delete(id)
+    }
+  }
+
+  /** Into the queue; as long as the server is away it is tried again, which an id that is there already makes harmless. */
+  async #add(block: Block, signal: AbortSignal): Promise<void> {
+    const options = { jobId: block.id, attempts: 1, removeOnComplete: true, removeOnFail: true }
+    for (;;) {
+      try {
+        await this.#channel.queue.add(JOB_NAME, block.data, options)
+        return block.seen()
+      } catch (error) {
+        if (signal.aborted) return block.end()
+        if (!isAway(error)) throw error
+        await sleep(AWAY_MS, signal).catch(ignore)
+      }
+    }
+  }
+
+  #stop(aborted: boolean): void {
+    if (this.#stopping && !aborted) return
+    this.#stopping = true
+    for (const block of this.#mine) void this.#withdraw(block, aborted)
+  }
+
+  /** Takes back what nobody has begun; what somebody works on is told of an abort. */
+  async #withdraw(block: Block, aborted: boolean): Promise<void> {
+    const { queue } = this.#channel
+    try {
+      if ((await queue.remove(block.id)) === 1) block.end()
+      else if (aborted) await (await queue.getJob(block.id))?.updateData({ ...block.data, aborted: true })
+    } catch {
+      // The server is away, or the block has just ended: its own end counts, or the run's patience.
+    }
+  }
+
+  async #look(): Promise<void> {
+    for (const block of this.#mine) {
+      try {
+        if ((await this.#channel.queue.getJob(block.id)) !== undefined) block.seen()
+        else if (block.missed()) block.failed(new Error('The block is gone from the queue, and its result with it'))
+      } catch {
+        return // The server is away.
+      }
+    }
+  }
+}
+
+/** Consecutive chunks in the queue, and what is known of them. */
+class Block {
+  readonly id: string
+  readonly data: BlockData
+  readonly over: Promise<void>
+  readonly #count: number
+  readonly #sink: ChunkSink
+  readonly #packer: Packer
+  #resolve: () => void = ignore
+  #seen = false
+  #missed = false
+
+  constructor(id: string, data: BlockData, count: number, sink: ChunkSink, packer: Packer) {
+    this.id = id
+    this.data = data
+    this.#count = count
+    this.#sink = sink
+    this.#packer = packer
+    this.over = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+  }
+
+  /** No more of it will be heard. */
+  end(): void {
+    this.#resolve()
+  }
+
+  /** It is in the queue, or being worked on. */
+  seen(): void {
+    this.#seen = true
+    this.#missed = false
+  }
+
+  /** It was there and is not: true at the second time, as its result may just be on its way. */
+  missed(): boolean {
+    const twice = this.#missed
+    this.#missed = this.#seen
+    return twice
+  }
+
+  completed(returned: unknown): void {
+    try {
+      const { failed, values, left } = this.#packer.unpack(textIn(returned)) as BlockResult
+      const errors = new Map(failed)
+      const given = new Map(values)
+      const open = new Set(left)
+      for (let k = 0; k < this.#count; k++) {
+        const error = errors.get(k)
+        if (error !== undefined) this.#sink.failed(this.data.first + k, unpackError(error))
+        else if (!open.has(k)) this.#sink.done(this.data.first + k, given.get(k))
+      }
+      this.end()
+    } catch (cause) {
+      this.failed(new Error(`The result of a block cannot be read: ${textOf(cause)}`, { cause }))
+    }
+  }
+
+  failed(error: Error): void {
+    for (let k = 0; k < this.#count; k++) this.#sink.failed(this.data.first + k, error)
+    this.end()
+  }
+
+  /** A worker's board. With values a chunk is done when its value is there, at the end of the block. */
+  progress(data: unknown): void {
+    if (this.data.values || typeof data !== 'string') return
+    const states = fromBase64(data)
+    for (let k = 0; k < this.#count; k++) if (states[k] === DONE) this.#sink.done(this.data.first + k)
+  }
+}
+
+/** Versions of BullMQ differ in whether they have parsed what they hand over. */
+function textIn(returned: unknown): string {
+  if (typeof returned === 'string') return returned.startsWith('"') ? (JSON.parse(returned) as string) : returned
+  throw new TypeError('it is no text')
+}
+
+const AWAY = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH']
+
+/** The server cannot be reached now; it may be later. */
+function isAway(error: unknown): boolean {
+  const { code, name, message } = error as { code?: unknown; name?: unknown; message?: unknown }
+  if (typeof code === 'string' && AWAY.includes(code)) return true
+  return name === 'MaxRetriesPerRequestError' || String(message).includes('Connection is closed')
+}
+
+function ignore(): void {}

@@ -1,0 +1,212 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'ava'
+import { openFolder } from '../../lib/store/folder.js'
+import { memoryStore } from '../../lib/store/memory.js'
+import { Arena } from '../../lib/store/operations.js'
+import { redisStore } from '../../lib/store/redis.js'
+import type { Store, StoreTable } from '../../types/store.js'
+import { all, storeContract } from '../compliance/store-contract.js'
+import { agrees, type RedisCluster, startCluster } from '../fixtures/redis.js'
+import { codeOf, failure, within } from '../fixtures/stream-kit.js'
+
+// The store over a real cluster of three nodes. `npm run test:redis`.
+
+let cluster: RedisCluster
+const folder = mkdtempSync(join(tmpdir(), 'millrace-contract-'))
+const CONFIG = { key: 'any', value: 'msgpack', compress: 'none', checksum: true }
+const bytes = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'))
+let prefixes = 0
+
+const nodes = () => cluster.nodes.map(({ host, port }) => ({ host, port }))
+const redis = (more: object = {}): Store => redisStore({ nodes: nodes(), prefix: `test${prefixes++}`, ...more })
+
+test.before(async (t) => {
+  t.timeout(60_000)
+  cluster = await startCluster()
+})
+test.after.always(async () => {
+  await cluster?.stop()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const LOCAL = { sync: true, atomic: 'store', snapshots: true, maxValueBytes: 0x7fff_ffff } as const
+storeContract(test.serial, {
+  name: 'memory',
+  capabilities: { ...LOCAL, durable: false, maxKeyBytes: 1978 },
+  open: async () => memoryStore(),
+})
+storeContract(test.serial, {
+  name: 'lmdb',
+  capabilities: { ...LOCAL, durable: true, maxKeyBytes: 1978 },
+  open: (name) => openFolder(join(folder, name), { maxMaps: 8 }),
+})
+storeContract(test.serial, {
+  name: 'redis',
+  capabilities: {
+    sync: false,
+    atomic: 'partition',
+    snapshots: false,
+    durable: true,
+    maxKeyBytes: 0xffff,
+    maxValueBytes: 0x1fff_ffff,
+  },
+  open: async () => redis(),
+})
+
+function fill(table: StoreTable, entries: Iterable<readonly [string, string]>): Arena {
+  const arena = new Arena()
+  for (const [key, value] of entries) arena.set(table.id, bytes(key), bytes(value))
+  return arena
+}
+
+test.serial('ordered ranges and prefixes give what LMDB gives on the same random data', async (t) => {
+  let seed = 7
+  const random = (n: number): number => {
+    seed = (seed * 48271) % 0x7fffffff
+    return seed % n
+  }
+  const words = Array.from({ length: 5000 }, () =>
+    Array.from({ length: 1 + random(8) }, () =>
+      String.fromCharCode(random(6) === 0 ? random(256) : 97 + random(4)),
+    ).join(''),
+  )
+  const entries = words.map((word, i) => [word, `${i}`] as const)
+  await using remote = redis()
+  await using local = await openFolder(join(folder, 'same'), {})
+  const tables: StoreTable[] = []
+  for (const store of [remote, local]) {
+    const table = (await store.table('', CONFIG)) as StoreTable
+    await store.write(fill(table, entries))
+    tables.push(table)
+  }
+  const [over, near] = tables as [StoreTable, StoreTable]
+  for (let i = 0; i < 60; i++) {
+    const [from, to] = [words[random(5000)], words[random(5000)]].sort() as [string, string]
+    const range = [
+      { gte: bytes(from), lt: bytes(to) },
+      { gt: bytes(from), lte: bytes(to), reverse: true },
+      { gte: bytes(from), lt: bytes(`${from}\xff`) },
+      { lte: bytes(from), reverse: true },
+    ][i % 4] as object
+    const expected = await all(near, range, 50)
+    t.deepEqual(await all(over, range, 1 + random(300)), expected)
+    t.is(await over.count(range), expected.length)
+  }
+})
+
+test.serial("with partitionBy 'first' a batch over tuples of one first element is all or nothing", async (t) => {
+  await using store = redis({ partitionBy: 'first', partitions: 16 })
+  const table = (await store.table('', CONFIG)) as StoreTable
+  // ['a', n] and the like as the codec `any` writes them.
+  const firsts = [
+    [0x30, 97, 0],
+    [0x30, 97, 0, 0xff, 98, 0],
+    [0x38, 1, 2, 0],
+    [0x20, 1, 2, 3, 4, 5, 6, 7, 8],
+    [0x28, 0x82, 1, 2],
+    [0x28, 0x7e, 1, 2],
+    [0x40, 0x30, 97, 0, 0],
+  ]
+  for (const first of firsts) {
+    const keys = Array.from({ length: 40 }, (_, i) => Uint8Array.from([0x40, ...first, 0x30, 48 + i, 0]))
+    const arena = new Arena()
+    arena.group(() => {
+      for (const key of keys) arena.require(table.id, key, null)
+      for (const key of keys) arena.set(table.id, key, key)
+    }, true)
+    t.deepEqual([...(await store.write(arena))], [1], String(first))
+    t.deepEqual([...(await store.write(arena))], [0], String(first))
+  }
+  t.is(await table.count(), 40 * firsts.length)
+  // Another client finds how the map was made.
+  await using other = redisStore({ nodes: nodes(), prefix: store.name.slice('redis '.length), partitions: 3 })
+  t.is(await ((await other.table('')) as StoreTable).count(), 40 * firsts.length)
+})
+
+test.serial('counters made by conditional writes of four clients are exact', async (t) => {
+  await using first = redis()
+  const prefix = first.name.slice('redis '.length)
+  await first.table('', CONFIG)
+  const clients = Array.from({ length: 4 }, () => redisStore({ nodes: nodes(), prefix }))
+  const key = bytes('counter')
+  const add = async (store: Store): Promise<void> => {
+    const table = (await store.table('')) as StoreTable
+    for (let done = 0; done < 50; ) {
+      const [old] = await table.getMany([key])
+      const arena = new Arena(256)
+      const next = bytes(`${Number(old ? Buffer.from(old).toString() : 0) + 1}`)
+      arena.set(table.id, key, next, { expect: old ?? null, wantsResult: true })
+      done += (await store.write(arena))[0] as number
+    }
+  }
+  await Promise.all(clients.map(add))
+  const table = (await first.table('')) as StoreTable
+  t.is(Buffer.from((await table.getMany([key]))[0] as Uint8Array).toString(), '200')
+  await Promise.all(clients.map((store) => store.close()))
+})
+
+test.serial('a node that is killed: typed errors; it comes back: the same client goes on', async (t) => {
+  t.timeout(120_000)
+  await using store = redis({ options: { clusterRetryStrategy: () => 100, redisOptions: { maxRetriesPerRequest: 2 } } })
+  const table = (await store.table('', CONFIG)) as StoreTable
+  const entries = Array.from({ length: 500 }, (_, i) => [`key ${i}`, `${i}`] as const)
+  await store.write(fill(table, entries))
+  const [, victim] = cluster.nodes as [unknown, (typeof cluster.nodes)[number]]
+  await victim.kill()
+  const wrong = await failure(async () => {
+    for (let i = 0; i < 50; i++) await within(store.write(fill(table, entries)), 'a write', 30_000)
+  })
+  t.is(codeOf(wrong), 'MILL_STORE_UNAVAILABLE')
+  t.is(codeOf(await failure(within(all(table), 'a scan', 30_000))), 'MILL_STORE_UNAVAILABLE')
+  await victim.restart()
+  for (const { port } of cluster.nodes) await agrees(port, 3)
+  let seen: unknown
+  for (let i = 0; i < 100 && seen === undefined; i++) {
+    seen = await store.write(fill(table, entries)).then(
+      () => all(table),
+      () => undefined,
+    )
+    if (seen === undefined) await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+  t.deepEqual(
+    seen,
+    entries.toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  )
+})
+
+test.serial('nobody there: a typed error, and close() ends', async (t) => {
+  const store = redisStore({
+    nodes: [{ host: '127.0.0.1', port: 1 }],
+    prefix: 'none',
+    options: { clusterRetryStrategy: () => null },
+  })
+  t.is(codeOf(await failure(store.table('', CONFIG))), 'MILL_STORE_UNAVAILABLE')
+  await within(store.close(), 'close')
+})
+
+test.serial('replicas that are not there: the write says so', async (t) => {
+  t.timeout(60_000)
+  await using store = redis({ replicas: 1 })
+  const table = (await store.table('', CONFIG)) as StoreTable
+  t.is(codeOf(await failure(store.write(fill(table, [['a', '1']])))), 'MILL_STORE_UNAVAILABLE')
+})
+
+test('wrong options are refused at once', (t) => {
+  const good = { nodes: [{ host: 'h', port: 1 }], prefix: 'p' }
+  for (const wrong of [
+    { nodes: [] },
+    { nodes: [{ host: 'h' }] },
+    { prefix: '' },
+    { prefix: 'a{b' },
+    { partitions: 0 },
+    { partitions: 5000 },
+    { partitionBy: 'hash' },
+    { replicas: -1 },
+    { client: {} },
+  ]) {
+    t.throws(() => redisStore({ ...good, ...(wrong as object) }), { code: 'MILL_INVALID_ARGUMENT' })
+  }
+  t.throws(() => redisStore(undefined as never), { code: 'MILL_INVALID_ARGUMENT' })
+})
