@@ -1,5 +1,6 @@
 export * from './buffer/index.js'
 export * from './hugemap/index.js'
+export * from './loadit/index.js'
 export * from './mapbuffer/index.js'
 export * from './run/index.js'
 export * from './store/index.js'

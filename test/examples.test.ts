@@ -48,6 +48,8 @@ const lastLines: Record<string, string | RegExp> = {
   'run/map-reduce': '35969672 terms; the longest sequence starts at 230631 and has 443',
   'run/resume': '100 chunks in two processes: true',
   'run/pool': '200 generations, the glider flew 50 cells',
+  'machines/cluster': 'usage: node cluster.js HOST:PORT [worker]',
+  'machines/word-count': 'usage: node word-count.js HOST:PORT,HOST:PORT,…',
   'run/inline': '78498 primes below 1000000',
   'run/share': 'shares of 333334, 333333, 333333 add up to 499999500000',
   'mapbuffer/lookup': '2 links: 18446744073709551615 to 9223372036854775808, 116 to 865',
@@ -61,6 +63,13 @@ const lastLines: Record<string, string | RegExp> = {
   'hugemap/load': '216 of 135233 begin with San Jos, the largest is San Jose, US 5392171',
   'hugemap/cached-function': '4 processes wanted 80 results, computed 20 of them',
   'hugemap/queue': '200 of 200 jobs done once each, 0 left',
+  'loadit/jump': 'the second run walked 0; days 0 3 6, the last one 11999',
+  'loadit/epochs': '7500 samples, 2500 + 2500 + 2500 different; resumed as if never stopped: true',
+  'loadit/workers': '3000 records right in three processes, 0 shards damaged, within the limit: true',
+  'loadit/pipe': '20000 readings; 400 in the response, from {"at":19500,"level":0} on',
+  'loadit/s3': 'word 7777 is 601: 1 shard fetched, 0 generated, 10000 in all',
+  'loadit/far-file':
+    '135233 cities, Advance, Canillo, Lal Bahadur Nagar, Tiring; fetched again, dropped some: true, fits: true',
   'browser-frames': '3 events: ["up","over\\nand down","again"]',
   'tour/main': /^total: \d+ steps, [\d.]+ s, [\d.]+ MB touched, peak memory [\d.]+ MB$/,
 }

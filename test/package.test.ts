@@ -34,6 +34,8 @@ interface Manifest {
   exports: Conditions
   dependencies: Record<string, string>
   optionalDependencies: Record<string, string>
+  peerDependencies: Record<string, string>
+  peerDependenciesMeta: Record<string, { optional: boolean }>
   engines: { node: string }
 }
 let files: string[]
@@ -106,7 +108,14 @@ test('only what users need is packed, and all of it', (t) => {
   ]) {
     t.false(isPublished(path), path)
   }
-  for (const path of ['package.json', 'README.md', 'LICENSE', 'CHANGELOG.md', 'docs/mapbuffer-format.md'])
+  for (const path of [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'docs/mapbuffer-format.md',
+    'docs/shard-format.md',
+  ])
     t.true(files.includes(path), path)
   for (const path of files.filter((path) => path.endsWith('.map'))) {
     const { sources } = JSON.parse(readFileSync(join(home, path), 'utf8')) as { sources: string[] }
@@ -157,8 +166,8 @@ test('every subpath resolves, nothing else does', (t) => {
 const IN_BROWSERS = ['dist/lib/browser.js', 'dist/lib/mapbuffer/browser.js']
 
 test('the code reaches only declared dependencies; in a browser it reaches no module of Node', (t) => {
-  const { dependencies, optionalDependencies } = manifest
-  const packages = Object.keys({ ...dependencies, ...optionalDependencies })
+  const { dependencies, optionalDependencies, peerDependencies } = manifest
+  const packages = Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies })
   const declared = new Set([...packages, ...builtinModules.map((name) => `node:${name}`)])
   const all = entries('default').flatMap((path) => reach(path).outside)
   t.true(all.includes('streamx') && all.includes('node:stream'))
@@ -173,14 +182,16 @@ test('the code reaches only declared dependencies; in a browser it reaches no mo
 test('a package that may be missing is imported only when it is needed', (t) => {
   const all = new Set(entries('default').flatMap((path) => reach(path).files))
   const found: string[] = []
+  const maybeMissing = Object.keys({ ...manifest.optionalDependencies, ...manifest.peerDependencies })
   for (const path of all) {
     const text = readFileSync(join(home, path), 'utf8')
-    for (const name of Object.keys(manifest.optionalDependencies)) {
+    for (const name of maybeMissing) {
       if (text.includes(`'${name}'`)) found.push(name)
       t.notRegex(text, new RegExp(`\\bfrom '${name}'`), path)
     }
   }
-  t.deepEqual([...new Set(found)].sort(), Object.keys(manifest.optionalDependencies).sort())
+  t.deepEqual([...new Set(found)].sort(), maybeMissing.sort())
+  for (const name of Object.keys(manifest.peerDependencies)) t.true(manifest.peerDependenciesMeta[name]?.optional, name)
 })
 
 test('without lmdb everything loads and works that needs no folder, and a folder says which package is missing', async (t) => {

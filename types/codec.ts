@@ -19,9 +19,23 @@ export interface Codec {
 
 /** Values to bytes and back. */
 export interface Serializer<V> {
-  /** Tells serializers apart, e.g. in messages. */
+  /** Tells serializers apart; stored with the data where data is stored, and compared when it is opened. */
   readonly name: string
+  /** May return a view of its own buffer, if that part is never written again. */
   encode(value: V): Uint8Array
-  /** Throws what it likes for bytes it cannot read. */
-  decode(data: Uint8Array): V
+  /**
+   * The value shares no memory with `data`, unless `owned`: then `data` is its to keep. Throws what it likes for bytes it
+   * cannot read.
+   */
+  decode(data: Uint8Array, owned?: boolean): V
+  /** One per shard, for serializers whose values share something (the shapes of records). */
+  session?(dictionary?: Uint8Array): SerializerSession<V>
+}
+
+/** A serializer for many values, which keeps what they share in a dictionary. */
+export interface SerializerSession<V> {
+  encode(value: V): Uint8Array
+  decode(data: Uint8Array, owned?: boolean): V
+  /** All that is needed to decode what this session has encoded so far. */
+  dictionary(): Uint8Array
 }

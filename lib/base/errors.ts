@@ -213,6 +213,43 @@ export class StoreError extends MillraceError {
 }
 named(StoreError, 'StoreError')
 
+/** A fault of a LoadIt, of its source, or of a sequence. Which fields are there depends on the code; see the README. */
+export class LoadItError extends MillraceError {
+  /** The item, or the index that was asked for. */
+  declare readonly index?: unknown
+  /** First item of the shard. */
+  declare readonly start?: number
+  /** What is wrong with the shard, in words. */
+  declare readonly reason?: string
+  /** The shard file, the catalog, or where in the item it comes back different. */
+  declare readonly path?: string
+  /** How often the source had failed before. */
+  declare readonly attempt?: number
+  /** What has changed, for `MILL_ITEM_SOURCE_CHANGED`. */
+  declare readonly what?: 'content' | 'length'
+  /** Which property of the dataset is another, for `MILL_DATASET_MISMATCH`. */
+  declare readonly field?: string
+  declare readonly expected?: unknown
+  declare readonly found?: unknown
+  /** Name of the serializer. */
+  declare readonly serializer?: string
+  /** Bytes there are. */
+  declare readonly bytes?: number
+  /** The limit that was passed, in bytes. */
+  declare readonly limit?: number
+  /** The folder of the dataset. */
+  declare readonly root?: string
+  /** Bytes that were to be written when the disk was full. */
+  declare readonly needed?: number
+  /** What was asked of the remote store. */
+  declare readonly key?: string
+  /** What the remote server said last; 0 where nothing came. */
+  declare readonly status?: number
+  /** How often the remote was tried. */
+  declare readonly attempts?: number
+}
+named(LoadItError, 'LoadItError')
+
 /** An abort of ours. Where a signal aborted, you get `signal.reason` itself instead. Code `ABORT_ERR`. */
 export class AbortError extends MillraceError {
   constructor(message = 'The operation was aborted', fields?: ErrorFields) {

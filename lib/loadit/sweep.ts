@@ -1,0 +1,45 @@
+import { join } from 'node:path'
+import type { Books } from './catalog.js'
+import type { FileOps } from './file-ops.js'
+import { isOrphan, me } from './lease.js'
+import { parseShardName, type ShardName } from './shard-names.js'
+
+/**
+ * Removes what dead processes have left in the folder of shards: files in work that nobody works on, and finished ones that
+ * the catalog doesn't know, or knows no more. Only regular files whose names are exactly ours. Resolves to how many have
+ * gone; what can't be removed stays for the next time. Rejects only where the folder can't be read.
+ */
+export async function sweepShards(folder: string, books: Books, files: FileOps): Promise<number> {
+  // The names first: what becomes known after them is in the books by then.
+  const names = await files.readdir(folder)
+  books.refresh()
+  const { host } = me()
+  const current = new Map<number, number>()
+  for (const [start, { state, gen }] of books.records()) if (state === 'ready') current.set(start, gen)
+  // One whose time is up may still be published by its owner, as long as nobody has taken it over.
+  const inWork = new Map<number, { gen: number; token: string }>()
+  for (const [start, lease] of books.leases()) if (!isOrphan(lease, host)) inWork.set(start, lease)
+  const isWanted = ({ start, gen, token }: ShardName): boolean => {
+    const lease = inWork.get(start)
+    if (token !== undefined) return lease?.token === token
+    return current.get(start) === gen || lease?.gen === gen
+  }
+  let removed = 0
+  for (const name of names) {
+    const parsed = parseShardName(name)
+    if (parsed === undefined || isWanted(parsed)) continue
+    if (await removeFile(join(folder, name), files)) removed++
+  }
+  return removed
+}
+
+/** Removes a regular file, nothing else; false: it is still there, or was gone. Never rejects. */
+export async function removeFile(path: string, files: FileOps): Promise<boolean> {
+  try {
+    if ((await files.lstat(path))?.isFile !== true) return false
+    await files.unlink(path)
+    return true
+  } catch {
+    return false
+  }
+}
