@@ -1,3 +1,4 @@
+import { jumpLeg } from './legs/jump.js'
 import { lookupLeg } from './legs/lookup.js'
 import { nearestLeg } from './legs/nearest.js'
 import { rememberLeg } from './legs/remember.js'
@@ -11,6 +12,7 @@ try {
   await nearestLeg(report, cities)
   await lookupLeg(report, cities)
   await rememberLeg(report, cities)
+  await jumpLeg(report, cities)
   report.totals()
 } catch (error) {
   console.error(`the tour stopped: ${error instanceof Error ? error.message : error}`)
