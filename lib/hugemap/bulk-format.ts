@@ -22,6 +22,7 @@ export interface RecordFormat {
   add(bytes: Uint8Array, from: number, to: number, records: Records): boolean
 }
 
+/** The reader of records that a format asks for, with fields for the map's keys and values. */
 export function formatOf(
   format: Format,
   keys: KeyField,

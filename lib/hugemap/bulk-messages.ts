@@ -44,6 +44,7 @@ export interface Piece {
   readonly packing?: 'gzip' | 'br' | 'zstd'
 }
 
+/** What the loading process says to a thread that parses. */
 export type ToParser =
   | { readonly type: 'piece'; readonly piece: Piece }
   /** The run has been taken in. */
@@ -51,6 +52,7 @@ export type ToParser =
   /** Undefined: there is no more. */
   | { readonly type: 'block'; readonly bytes: Uint8Array | undefined }
 
+/** What such a thread says back. */
 export type FromParser =
   | {
       readonly type: 'run'

@@ -140,6 +140,7 @@ export abstract class MapBase<K, V> implements ReadableMap<K, V> {
   }
 }
 
+/** Use of something after it was closed; `what` begins the message. */
 export function closedError(what: string): StoreError {
   return new StoreError('MILL_CLOSED', `${what} is closed`)
 }

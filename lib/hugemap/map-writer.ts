@@ -13,6 +13,7 @@ const FIRST = 16
 /** Room that a small value finds behind its key without asking. */
 const SMALL = 256
 
+/** What a handle was opened with, as far as writing goes. */
 export interface MapWriterOptions {
   readonly readonly: boolean
   readonly verify: 'first' | 'always' | 'off'

@@ -38,6 +38,7 @@ export interface NewShard {
   readonly ends: boolean
 }
 
+/** What publishing a shard has to heed. */
 export interface PublishOptions {
   /** Bytes of all shard files, at most. */
   readonly limit?: number

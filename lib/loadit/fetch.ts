@@ -27,6 +27,7 @@ export interface Remote<T> {
   close(): Promise<void>
 }
 
+/** What a remote store says of its dataset. */
 export interface RemoteHead {
   readonly serializer: string
   readonly compression: string
@@ -34,6 +35,7 @@ export interface RemoteHead {
   readonly shardLength: number
 }
 
+/** What was found in a shard that came from a remote store. */
 export interface RemoteShard {
   readonly count: number
   readonly bytes: number

@@ -7,12 +7,15 @@ import { MAX_ITEMS, ShardTables } from './shard-tables.js'
  * checksum. What is parsed here is not believed before it was compared with the size of the file.
  */
 
+/** Bytes of the header. */
 export const HEADER_BYTES = 24
+/** Bytes of the footer. */
 export const FOOTER_BYTES = 56
 const BLOCK_ROW = 24
 const ITEM_ROW = 8
-/** Bytes of a dictionary, and of the meta data, at most. */
+/** Bytes of a dictionary, at most. */
 export const MAX_DICTIONARY = 16_777_216
+/** Bytes of the meta data, at most. */
 export const MAX_META = 131_072
 /** Bytes of one encoded item, at most; so long is a block that holds only that. */
 export const MAX_ITEM_BYTES = 2 ** 30
