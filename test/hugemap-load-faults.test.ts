@@ -10,7 +10,16 @@ import { bulkLoad } from '../lib/hugemap/bulk-load.js'
 import type { LoadFormat } from '../lib/hugemap/index.js'
 import { HugeMap } from '../lib/hugemap/index.js'
 import { hostTag } from '../lib/io/temporary.js'
-import { binRecords, entriesOf, killLoaders, LIMIT, loadersOf, ownFolder, refusal } from './fixtures/load-kit.js'
+import {
+  binRecords,
+  entriesOf,
+  killLoaders,
+  killsOf,
+  LIMIT,
+  loadersOf,
+  ownFolder,
+  refusal,
+} from './fixtures/load-kit.js'
 import { rounds, until } from './fixtures/run-kit.js'
 import { codeOf, watch, within } from './fixtures/stream-kit.js'
 
@@ -308,10 +317,11 @@ test.serial('H8: a side process that is killed at any time: an error and nothing
   let killed = 0
   for (let round = 0; round < rounds(12); round++) {
     // At any time; or at the end, where it is about to be renamed.
+    const killing = killsOf(path)
     const load = HugeMap.load(path, file, {
       format: tsv,
       onProgress: ({ phase }) => {
-        if (round % 3 !== 0 && phase === 'syncing') setTimeout(() => killLoaders(path), Math.random() * 20)
+        if (round % 3 !== 0 && phase === 'syncing') killing.within(20)
       },
     }).then(
       (stats) => stats.records,
@@ -327,6 +337,7 @@ test.serial('H8: a side process that is killed at any time: an error and nothing
       killLoaders(path)
     }
     const result = await within(load, 'killed', LIMIT)
+    killing.end()
     const left = readdirSync(folder).filter((name) => name !== 'in')
     if (result === 20_000) {
       t.deepEqual(left, ['map'])
@@ -350,18 +361,20 @@ test.serial('H8: killed while it merges into a map: an error and the old map, or
     const path = join(folder, `map${round}`)
     names.push(`map${round}`)
     await HugeMap.load<string, string>(path, [['old', 'there']])
+    const killing = killsOf(path)
     const load = HugeMap.load(path, file, {
       format: tsv,
       onProgress: ({ phase, done, total }) => {
         // The last of it is in the transaction, which is about to be committed.
-        if (phase !== 'merging' || (round % 2 === 0 && done !== total)) return
-        setTimeout(() => killLoaders(path), Math.random() * 5)
+        if (phase === 'merging' && (round % 2 !== 0 || done === total)) killing.within(5)
       },
     })
     const result = await within(load, 'merge', LIMIT).then(
       ({ records }) => records,
       (error: unknown) => codeOf(error),
     )
+    // A kill that is late would hit the load below.
+    killing.end()
     const now = await entriesOf<string, string>(path)
     if (result === 20_000) t.is(now.length, 20_001)
     else {
