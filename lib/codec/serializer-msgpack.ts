@@ -1,5 +1,5 @@
 import { Packr, RESET_BUFFER_MODE, REUSE_BUFFER_MODE, Unpackr } from 'msgpackr'
-import type { PlacedSerializer } from './serializer.js'
+import type { PlacedSerializer } from './contract.js'
 
 const OPTIONS = { structuredClone: true, moreTypes: true, copyBuffers: true } as const
 

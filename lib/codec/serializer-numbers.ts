@@ -1,6 +1,6 @@
 import { describe } from '../base/errors.js'
 import { fromU64 } from '../base/u64.js'
-import type { PlacedSerializer } from './serializer.js'
+import type { PlacedSerializer } from './contract.js'
 
 type Write = (view: DataView, value: unknown) => void
 type Read<V> = (view: DataView) => V

@@ -1,7 +1,7 @@
 import type { BytesLike } from '../../types/bytes.js'
 import { isBytesLike, toUint8Array, utf8 } from '../base/bytes.js'
 import { describe } from '../base/errors.js'
-import type { PlacedSerializer } from './serializer.js'
+import type { PlacedSerializer } from './contract.js'
 
 /** The part of Node's Buffer that writes UTF-8 without an object per call; see `lib/base/bytes.ts`. */
 interface Natives {

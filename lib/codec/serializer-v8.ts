@@ -1,6 +1,6 @@
 import { builtin } from '../base/builtin.js'
 import { CodecError } from '../base/errors.js'
-import type { PlacedSerializer } from './serializer.js'
+import type { PlacedSerializer } from './contract.js'
 
 /**
  * V8's own format, Node only: keeps all that msgpack keeps, and −0, holes and lone surrogates too; instances of classes

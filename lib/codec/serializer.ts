@@ -1,24 +1,11 @@
 import type { Serializer } from '../../types/codec.js'
 import type { SerializerName } from '../../types/hugemap.js'
 import { ArgumentError } from '../base/errors.js'
+import type { PlacedSerializer } from './contract.js'
 import { numbers } from './serializer-numbers.js'
 import { bytes, json, string } from './serializer-text.js'
 
-/** A serializer that also works in place, which spares a buffer per value. All built-in ones do. */
-export interface PlacedSerializer<V> extends Serializer<V> {
-  /**
-   * What `decode` gives equals what was encoded, by the way it is made (what doesn't fit is refused, and rounding is what
-   * was asked for): nobody has to compare.
-   */
-  readonly exact: boolean
-  /**
-   * Writes the bytes into `target` from `at` on and returns where they end. A result above `target.length` says how much
-   * room it needs; `target` may then have been written to in part.
-   */
-  encodeInto(value: V, target: Uint8Array, at: number): number
-  /** The value in the bytes from `from` to `to`, sharing no memory with `data`. */
-  decodeFrom(data: Uint8Array, from: number, to: number): V
-}
+export type { PlacedSerializer } from './contract.js'
 
 const NAMES: readonly string[] = ['msgpack', 'json', 'v8', 'string', 'bytes', ...numbers.keys()]
 

@@ -1,6 +1,6 @@
 import { Packr, RESET_BUFFER_MODE, REUSE_BUFFER_MODE, Unpackr } from 'msgpackr'
 import { utf8 } from '../base/bytes.js'
-import type { Session } from './session.js'
+import type { Session } from './contract.js'
 
 /** Shapes of records that are shared; those of more kinds carry their own names. */
 const MOST_SHAPES = 32

@@ -1,18 +1,8 @@
 import type { Serializer } from '../../types/codec.js'
-import { isSerializerName, type PlacedSerializer } from './serializer.js'
+import type { PlacedSerializer, Session, Sessions } from './contract.js'
+import { isSerializerName } from './serializer.js'
 
-/** Encodes and decodes many values that are kept together, and what they share apart from them. */
-export interface Session<V> {
-  /** The bytes of a value: a view that is valid until the next call. Throws what the serializer throws. */
-  encode(value: V): Uint8Array
-  /** The value in these bytes, sharing no memory with them. Throws what the serializer throws. */
-  decode(data: Uint8Array, from: number, to: number): V
-  /** What a new session needs to decode what this one has encoded so far. */
-  dictionary(): Uint8Array
-}
-
-/** A new session, for values that were encoded with this dictionary, or for none yet. Throws for what is no dictionary. */
-export type Sessions<V> = (dictionary?: Uint8Array) => Session<V>
+export type { Session, Sessions } from './contract.js'
 
 const NOTHING = new Uint8Array(0)
 
