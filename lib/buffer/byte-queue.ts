@@ -1,11 +1,13 @@
 import type { Delimiter } from '../../types/bytes.js'
 import { ArgumentError } from '../base/errors.js'
-import { type AnyBytes, Bytes, bytesOf, checkCount, checkIndex, decoder, handle, sameAt, sliceParts } from './bytes.js'
+import { type AnyBytes, Bytes, bytesOf, handle } from './bytes.js'
+import { checkCount, checkIndex, decoder } from './check.js'
 import { delimiterBytes, type Needle, Needles, partAt, search } from './find.js'
 import { decodeLines } from './lines.js'
 import { type Memory, type Part, partOf } from './memory.js'
 import { NumberQueue } from './number-queue.js'
 import { parseInteger, parseVarint } from './numbers.js'
+import { sameAt, sliceParts } from './parts.js'
 
 export type { ByteQueueOptions } from './part-queue.js'
 

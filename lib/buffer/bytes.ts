@@ -1,8 +1,10 @@
 import type { BytesLike, Delimiter } from '../../types/bytes.js'
-import { allocate, compareBytes, latin1, toUint8Array, utf8 } from '../base/bytes.js'
+import { allocate, toUint8Array } from '../base/bytes.js'
 import { ArgumentError, BufferError } from '../base/errors.js'
+import { checkCount, checkIndex, clamp, decoder } from './check.js'
 import { delimiterBytes, Needle, partAt, search } from './find.js'
 import { Memory, type Part, partOf, retainedBy } from './memory.js'
+import { sameAt, sliceParts } from './parts.js'
 import { splitLines, splitOn, splitWhitespace, stripped } from './text.js'
 
 /** Whatever holds bytes; a string is UTF-8. */
@@ -221,17 +223,17 @@ export class Bytes implements Iterable<Uint8Array>, Disposable {
       maxSplits === undefined || maxSplits === Number.POSITIVE_INFINITY
         ? Number.POSITIVE_INFINITY
         : checkCount(maxSplits, 'maxSplits')
-    return separator === undefined ? splitWhitespace(this, most) : splitOn(this, separator, most)
+    return separator === undefined ? splitWhitespace(this, this.#pieces(), most) : splitOn(this, separator, most)
   }
 
   /** Python's: at LF, CRLF and CR; no empty last piece. Zero-copy. */
   splitLines(keepEnds = false): Bytes[] {
-    return splitLines(this, keepEnds)
+    return splitLines(this, this.#pieces(), keepEnds)
   }
 
   /** Without the bytes of `set` (whitespace) at both ends. Zero-copy. */
   strip(set?: Delimiter): Bytes {
-    return stripped(this, set)
+    return stripped(this, this.#pieces(), set)
   }
 
   /** One more handle on the same bytes. */
@@ -275,64 +277,6 @@ export function bytesOf(parts: Part[], length: number): Bytes {
   if (part !== undefined) return handle(part.memory, part.start, part.end)
   NOTHING.refs++
   return handle(NOTHING, 0, 0)
-}
-
-/** What lies from `from` to `to` (positions), from 0 on, each piece with a reference of its own. */
-export function sliceParts(parts: readonly Part[], first: number, from: number, to: number): Part[] {
-  const cut: Part[] = []
-  for (let i = first; i < parts.length; i++) {
-    const { memory, start, end, position } = parts[i] as Part
-    const low = Math.max(start, from - position + start)
-    const high = Math.min(end, to - position + start)
-    if (low >= high) {
-      if (position >= to) break
-      continue
-    }
-    memory.refs++
-    cut.push(partOf(memory, low, high, position + low - start - from))
-  }
-  return cut
-}
-
-/** Do the parts, from the `first` on, hold exactly `u8` at position `at`? */
-export function sameAt(parts: readonly Part[], first: number, at: number, u8: Uint8Array): boolean {
-  let done = 0
-  for (let i = first; i < parts.length && done < u8.length; i++) {
-    const part = parts[i] as Part
-    const from = Math.max(part.start, at + done - part.position + part.start)
-    const count = Math.min(part.end - from, u8.length - done)
-    if (count <= 0) continue
-    if (compareBytes(part.u8.subarray(from, from + count), u8.subarray(done, done + count)) !== 0) return false
-    done += count
-  }
-  return done === u8.length
-}
-
-/** `'utf8'` or `'latin1'` as a function. */
-export function decoder(encoding: 'utf8' | 'latin1'): typeof utf8 {
-  if (encoding === 'utf8') return utf8
-  if (encoding === 'latin1') return latin1
-  throw new ArgumentError('encoding', "'utf8' or 'latin1'", encoding)
-}
-
-/** A count of bytes: a whole number >= 0. A wrong `take(length - 2)` must not take all. */
-export function checkCount(count: number, argument = 'count'): number {
-  if (Number.isSafeInteger(count) && count >= 0) return count
-  throw new ArgumentError(argument, 'a whole number >= 0', count)
-}
-
-/** As {@link checkCount}, for an argument that may be absent. */
-export function checkIndex(index: number | undefined, absent: number, argument: string): number {
-  return index === undefined ? absent : checkCount(index, argument)
-}
-
-/** A position as `Array.prototype.slice` understands it. */
-function clamp(index: number | undefined, absent: number, length: number): number {
-  if (index === undefined) return absent
-  if (!Number.isInteger(index) && Math.abs(index) !== Number.POSITIVE_INFINITY) {
-    throw new ArgumentError('index', 'a whole number', index)
-  }
-  return index < 0 ? Math.max(0, length + index) : Math.min(index, length)
 }
 
 Object.defineProperty(Bytes.prototype, Symbol.for('Stream.toStreamable'), {

@@ -1,16 +1,26 @@
 import type { Delimiter } from '../../types/bytes.js'
 import { latin1 } from '../base/bytes.js'
 import { ArgumentError, BufferError } from '../base/errors.js'
-import type { ByteQueue } from './byte-queue.js'
+import type { Bytes } from './bytes.js'
 import { delimiterBytes } from './find.js'
 import { SHOWN, show } from './show.js'
+
+/** What numbers are taken from, namely a `ByteQueue`: said by what is needed of it, for it needs this file. */
+interface Digits {
+  readonly length: number
+  readonly offset: number
+  at(index: number): number | undefined
+  find(delimiter: Delimiter, start?: number, end?: number): number
+  peek(count: number): Bytes
+  skip(count: number): number
+}
 
 /** Bytes within which a number in text must meet its end. */
 const TEXT = 32
 
 /** An unsigned integer of 1 to 4 bytes, or undefined when they are not there yet. */
 export function uint(
-  queue: Pick<ByteQueue, 'length' | 'at' | 'skip'>,
+  queue: Pick<Digits, 'length' | 'at' | 'skip'>,
   size: 1 | 2 | 4,
   little: boolean,
 ): number | undefined {
@@ -22,7 +32,7 @@ export function uint(
 }
 
 /** Unsigned LEB128, least significant group first: 7 bits a byte, the eighth says that more follow. */
-export function parseVarint(queue: ByteQueue): number | undefined {
+export function parseVarint(queue: Digits): number | undefined {
   let value = 0
   let scale = 1
   for (let i = 0; i < 8; i++) {
@@ -40,7 +50,7 @@ export function parseVarint(queue: ByteQueue): number | undefined {
 }
 
 /** The careful way: any end, any radix, over any borders. */
-export function parseInteger(queue: ByteQueue, until: Delimiter, radix: 10 | 16): number | undefined {
+export function parseInteger(queue: Digits, until: Delimiter, radix: 10 | 16): number | undefined {
   if (radix !== 10 && radix !== 16) throw new ArgumentError('radix', '10 or 16', radix)
   const { length } = delimiterBytes(until, 'until')
   if (length === 0) throw new ArgumentError('until', 'not empty', until)
@@ -56,7 +66,7 @@ export function parseInteger(queue: ByteQueue, until: Delimiter, radix: 10 | 16)
   return value
 }
 
-function integerOf(queue: ByteQueue, count: number, radix: number): number | undefined {
+function integerOf(queue: Digits, count: number, radix: number): number | undefined {
   const sign = queue.at(0)
   let i = sign === 43 || sign === 45 ? 1 : 0
   if (i >= count) return undefined
@@ -77,7 +87,7 @@ function digitOf(byte: number): number {
   return letter >= 97 && letter <= 102 ? letter - 87 : 99
 }
 
-function badNumber(queue: ByteQueue, count: number): BufferError {
+function badNumber(queue: Digits, count: number): BufferError {
   const bytes = queue.peek(Math.min(count, SHOWN))
   const found = bytes.copy()
   bytes.release()

@@ -1,62 +1,11 @@
 import type { Delimiter } from '../../types/bytes.js'
-import { ArgumentError, BufferError, StreamError } from '../base/errors.js'
+import { ArgumentError, StreamError } from '../base/errors.js'
 import type { ByteQueue } from './byte-queue.js'
-import { type Bytes, checkCount } from './bytes.js'
+import type { Bytes } from './bytes.js'
+import { checkCount } from './check.js'
 import { delimiterBytes } from './find.js'
-import { SHOWN, show } from './show.js'
-
-/** What a parser can ask for. Each operation waits until it can be answered. */
-export interface Reads {
-  /** True: at least one byte is there. False: the input has ended, here. */
-  more(): boolean
-  /** Exactly `count` bytes; zero-copy. */
-  take(count: number): Bytes
-  /** Like take, consumes nothing. */
-  peek(count: number): Bytes
-  /** Drops exactly `count` bytes; they are never held all at once. */
-  skip(count: number): void
-  /** Up to the delimiter, which is taken too and dropped unless `include`. `MILL_TOO_LONG` when more than `max` bytes come before it. */
-  until(delimiter: Delimiter, options?: { include?: boolean; max?: number }): Bytes
-  /** Up to LF; a CR right before it goes with it. The last one needs no LF; undefined: the input has ended. */
-  line(options?: { keepEnd?: boolean; max?: number }): Bytes | undefined
-  /** A whole number in text, then `until` ('\r\n'). `MILL_BAD_NUMBER`. */
-  integer(until?: Delimiter, radix?: 10 | 16): number
-  /** These very bytes, or `MILL_UNEXPECTED_BYTES`. */
-  expect(bytes: Delimiter): void
-  /** One byte. */
-  uint8(): number
-  /** Two bytes, unsigned, most significant first. */
-  uint16BE(): number
-  /** Two bytes, unsigned, least significant first. */
-  uint16LE(): number
-  /** Four bytes, unsigned, most significant first. */
-  uint32BE(): number
-  /** Four bytes, unsigned, least significant first. */
-  uint32LE(): number
-  /** Eight bytes, unsigned, most significant first. */
-  bigUint64BE(): bigint
-  /** Eight bytes, unsigned, least significant first. */
-  bigUint64LE(): bigint
-  /** Unsigned LEB128 up to 2^53-1. `MILL_BAD_NUMBER`. */
-  varint(): number
-  /** Everything up to the end of the input. */
-  rest(): Bytes
-}
-
-/** What `yield*` takes: it waits for the operation and is its answer. */
-export interface Need<T> {
-  [Symbol.iterator](): Iterator<void, T, void>
-}
-
-/** What a parser gets: operations to `yield*`, and where frames go. */
-export type ParserInput<F> = { [K in keyof Reads]: (...args: Parameters<Reads[K]>) => Need<ReturnType<Reads[K]>> } & {
-  /** Gives a frame to the consumer. `null` and `undefined` cannot travel: `MILL_UNSUPPORTED_ITEM`. */
-  emit(frame: F): void
-  /** Position of the next byte since the beginning of the input. */
-  readonly offset: number
-  /** To look at; take from it only through the operations. */
-  readonly queue: ByteQueue
-}
+import { bufferFull, tooLong, unexpectedBytes, unexpectedEnd } from './operation-faults.js'
+import type { Need } from './reads.js'
 
 const NONE = 0
 const MORE = 1
@@ -70,6 +19,9 @@ const EXPECT = 8
 const NUMBER = 9
 const VARINT = 10
 const REST = 11
+
+const LF = 10
+const CR = 13
 
 const WAIT = { done: false, value: undefined } as const
 
@@ -324,19 +276,13 @@ export class Operation<F> implements Iterator<void, never, void> {
 
   /** Not enough for `needed` bytes: false, unless they can never come. */
   #short(needed: number): false {
-    const { length, maxLength: limit } = this.queue
-    if (needed > limit) {
-      const message = `An operation needs ${needed} bytes; the limit is ${limit}`
-      throw new BufferError('MILL_BUFFER_FULL', message, { length, needed, limit })
-    }
+    if (needed > this.queue.maxLength) throw bufferFull(this.queue, needed)
     return this.#ends(needed)
   }
 
   #ends(needed: number): false {
-    if (!this.ended) return false
-    const { offset, length: available } = this.queue
-    const message = `The input ended at byte ${offset + available} inside an operation that needs ${needed} bytes from byte ${offset} on`
-    throw new BufferError('MILL_UNEXPECTED_END', message, { needed, available, offset })
+    if (this.ended) throw unexpectedEnd(this.queue, needed)
+    return false
   }
 
   #expect(count: number): boolean {
@@ -345,13 +291,7 @@ export class Operation<F> implements Iterator<void, never, void> {
     this.#result.value = undefined
     if (there === true) return true
     if (there === undefined) return this.#short(count)
-    const expected = new Uint8Array(delimiterBytes(this.#delimiter).subarray(0, SHOWN))
-    const bytes = queue.peek(Math.min(count, SHOWN))
-    const found = bytes.copy()
-    bytes.release()
-    const { offset } = queue
-    const message = `Expected ${show(expected)} at byte ${offset}, found ${show(found)}`
-    throw new BufferError('MILL_UNEXPECTED_BYTES', message, { expected, found, offset })
+    throw unexpectedBytes(queue, delimiterBytes(this.#delimiter))
   }
 
   #until(): boolean {
@@ -361,7 +301,7 @@ export class Operation<F> implements Iterator<void, never, void> {
     if (max < queue.length) {
       const size = typeof this.#delimiter === 'number' ? 1 : delimiterBytes(this.#delimiter).length
       const at = queue.find(this.#delimiter)
-      if (at > max || (at === -1 && queue.length >= max + size)) throw this.#tooLong(max)
+      if (at > max || (at === -1 && queue.length >= max + size)) throw tooLong(queue, max)
     }
     this.#result.value = queue.takeUntil(this.#delimiter, { include: this.#flag })
     return this.#result.value !== undefined || this.#short(queue.length + 1)
@@ -375,7 +315,7 @@ export class Operation<F> implements Iterator<void, never, void> {
       // A CR right before the LF is no part of the line, and one at the very end may turn out to be such.
       const length = at === -1 ? queue.length : at
       const cr = length > 0 && queue.at(length - 1) === CR && !(at === -1 && this.ended)
-      if (length - (cr ? 1 : 0) > max) throw this.#tooLong(max)
+      if (length - (cr ? 1 : 0) > max) throw tooLong(queue, max)
     }
     this.#result.value = queue.takeLine({ keepEnd: this.#flag })
     if (this.#result.value !== undefined) return true
@@ -383,18 +323,8 @@ export class Operation<F> implements Iterator<void, never, void> {
     this.#result.value = queue.length > 0 ? queue.take() : undefined
     return true
   }
-
-  #tooLong(limit: number): BufferError {
-    const { offset } = this.queue
-    return new BufferError('MILL_TOO_LONG', `More than ${limit} bytes without an end, from byte ${offset} on`, {
-      limit,
-      offset,
-    })
-  }
 }
 
-const LF = 10
-const CR = 13
 function checkMax(max: number | undefined): number {
   if (max === undefined || max === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY
   return checkCount(max, 'options.max')

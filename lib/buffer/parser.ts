@@ -1,9 +1,11 @@
 import { ArgumentError, BufferError, isMillraceError } from '../base/errors.js'
 import { ByteQueue, type ByteQueueOptions } from './byte-queue.js'
 import { type AnyBytes, Bytes } from './bytes.js'
-import { Operation, type ParserInput } from './operation.js'
+import { Operation } from './operation.js'
+import type { ParserInput } from './reads.js'
 
-export { type Need, Operation, type ParserInput, type Reads } from './operation.js'
+export { Operation } from './operation.js'
+export type { Need, ParserInput, Reads } from './reads.js'
 
 /** A protocol: an ordinary generator that asks for bytes with `yield*` and emits frames. */
 export type Parser<F> = (input: ParserInput<F>) => Iterator<void, void, void>

@@ -1,6 +1,7 @@
 import { isBytesLike, toUint8Array } from '../base/bytes.js'
 import { ArgumentError, BufferError } from '../base/errors.js'
-import { type AnyBytes, Bytes, checkCount, piecesOf } from './bytes.js'
+import { type AnyBytes, Bytes, piecesOf } from './bytes.js'
+import { checkCount } from './check.js'
 import { Memory, type Part, partOf, retainedBy, USED } from './memory.js'
 import { MemoryPool } from './pool.js'
 import { WriteMemory } from './write-memory.js'

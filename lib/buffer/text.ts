@@ -1,7 +1,14 @@
 import type { Delimiter } from '../../types/bytes.js'
 import { ArgumentError } from '../base/errors.js'
-import { type Bytes, piecesOf } from './bytes.js'
 import { delimiterBytes } from './find.js'
+import type { Part } from './memory.js'
+
+/** What is cut here, namely `Bytes`: said by what is needed of them, for they need this file. */
+interface Cuttable<B> {
+  readonly length: number
+  find(delimiter: Delimiter, start?: number): number
+  slice(start?: number, end?: number): B
+}
 
 /** Space, TAB, LF, VT, FF, CR: what Python's `bytes` calls whitespace. */
 const WHITESPACE = Uint8Array.of(32, 9, 10, 11, 12, 13)
@@ -16,15 +23,15 @@ function tableOf(set: Uint8Array): Uint8Array {
 const white = tableOf(WHITESPACE)
 
 /** All bytes with their indices, piece by piece. */
-function* piecewise(bytes: Bytes): Generator<{ u8: Uint8Array; at: number }> {
-  for (const { u8, start, end, position } of piecesOf(bytes)) yield { u8: u8.subarray(start, end), at: position }
+function* piecewise(pieces: readonly Part[]): Generator<{ u8: Uint8Array; at: number }> {
+  for (const { u8, start, end, position } of pieces) yield { u8: u8.subarray(start, end), at: position }
 }
 
 /** At each separator; at most `most + 1` pieces. */
-export function splitOn(bytes: Bytes, separator: Delimiter, most: number): Bytes[] {
+export function splitOn<B>(bytes: Cuttable<B>, separator: Delimiter, most: number): B[] {
   const { length } = delimiterBytes(separator, 'separator')
   if (length === 0) throw new ArgumentError('separator', 'not empty', separator)
-  const out: Bytes[] = []
+  const out: B[] = []
   let from = 0
   while (out.length < most) {
     const at = bytes.find(separator, from)
@@ -37,10 +44,10 @@ export function splitOn(bytes: Bytes, separator: Delimiter, most: number): Bytes
 }
 
 /** At runs of whitespace, none of which is kept. */
-export function splitWhitespace(bytes: Bytes, most: number): Bytes[] {
-  const out: Bytes[] = []
+export function splitWhitespace<B>(bytes: Cuttable<B>, pieces: readonly Part[], most: number): B[] {
+  const out: B[] = []
   let from = -1
-  for (const { u8, at } of piecewise(bytes)) {
+  for (const { u8, at } of piecewise(pieces)) {
     for (let i = 0; i < u8.length; i++) {
       if (white[u8[i] as number] === 1) {
         if (from !== -1) out.push(bytes.slice(from, at + i))
@@ -60,15 +67,15 @@ export function splitWhitespace(bytes: Bytes, most: number): Bytes[] {
 }
 
 /** At LF, CRLF and CR. */
-export function splitLines(bytes: Bytes, keepEnds: boolean): Bytes[] {
-  const out: Bytes[] = []
+export function splitLines<B>(bytes: Cuttable<B>, pieces: readonly Part[], keepEnds: boolean): B[] {
+  const out: B[] = []
   let from = 0
   let afterCr = false
   const cut = (end: number, next: number): void => {
     out.push(bytes.slice(from, keepEnds ? next : end))
     from = next
   }
-  for (const { u8, at } of piecewise(bytes)) {
+  for (const { u8, at } of piecewise(pieces)) {
     for (let i = 0; i < u8.length; i++) {
       const byte = u8[i]
       if (afterCr) {
@@ -89,24 +96,23 @@ export function splitLines(bytes: Bytes, keepEnds: boolean): Bytes[] {
 }
 
 /** Without the bytes of `set` (whitespace) at both ends. */
-export function stripped(bytes: Bytes, set?: Delimiter): Bytes {
+export function stripped<B>(bytes: Cuttable<B>, pieces: readonly Part[], set?: Delimiter): B {
   const table = set === undefined ? white : tableOf(delimiterBytes(set, 'set'))
   let start = 0
-  search: for (const { u8, at } of piecewise(bytes)) {
+  search: for (const { u8, at } of piecewise(pieces)) {
     for (let i = 0; i < u8.length; i++) {
       if (table[u8[i] as number] === 0) break search
       start = at + i + 1
     }
   }
-  return bytes.slice(start, endOf(bytes, start, table))
+  return bytes.slice(start, endOf(pieces, bytes.length, start, table))
 }
 
 /** Where the bytes end when those of the table are dropped from the end, not going below `start`. */
-function endOf(bytes: Bytes, start: number, table: Uint8Array): number {
-  let end = bytes.length
-  const pieces = piecesOf(bytes)
+function endOf(pieces: readonly Part[], length: number, start: number, table: Uint8Array): number {
+  let end = length
   for (let p = pieces.length - 1; p >= 0; p--) {
-    const piece = pieces[p] as (typeof pieces)[number]
+    const piece = pieces[p] as Part
     for (let i = piece.end - 1; i >= piece.start; i--, end--) {
       if (end <= start || table[piece.u8[i] as number] === 0) return end
     }
