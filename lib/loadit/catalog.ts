@@ -224,6 +224,12 @@ export class Books {
     })
   }
 
+  /** Somebody who lives makes this shard, as far as this turn of the event loop can tell. */
+  isTaken(start: number): boolean {
+    const lease = this.#records.lease(start)
+    return lease !== undefined && !this.#isDead(lease)
+  }
+
   #isDead(lease: LeaseRecord): boolean {
     return isDead(lease, this.#now(), this.#identity.host)
   }

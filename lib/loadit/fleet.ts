@@ -114,7 +114,7 @@ export class Fleet<T> {
     let best: Walk<T> | undefined
     for (const walk of this.#idle) {
       if (walk.position > start || walk.position < (best?.position ?? 0)) continue
-      if (seekable && start - walk.position > data.shardLength) continue
+      if (seekable && start > walk.position && !this.#isWorthPassing(walk.position, start)) continue
       best = walk
     }
     if (best !== undefined) return best
@@ -128,6 +128,19 @@ export class Fleet<T> {
     const walk = new Walk<T>(source, seekable ? start : 0, this.#failures)
     this.#walks.add(walk)
     return walk
+  }
+
+  /**
+   * A seekable source need not be walked to where it can begin: only past one shard, and that one is made on the way.
+   * Otherwise several processes that read in order, each making what the others don't, would pull it all twice.
+   */
+  #isWorthPassing(from: number, start: number): boolean {
+    const data = this.#data
+    if (start - from > data.shardLength) return false
+    const k = Math.floor(from / data.shardLength)
+    const job = this.#mill.jobs.get(k)
+    if (job !== undefined) return this.#mill.queue.has(job)
+    return !data.isReady(k) && !data.isReadOnly && data.hasRoom() && !data.books.isTaken(data.startOf(k))
   }
 
   /** Where a walk for this job may begin at the latest. */
@@ -164,6 +177,7 @@ export class Fleet<T> {
     let ended: boolean
     if (job !== undefined) ended = await this.#work(walk, job)
     else if (this.#isThrough(walk)) return false
+    else if (this.#isLeft(walk)) return false
     else ended = await this.#skip(walk, (k + 1) * length)
     if (walk.closed) throw new WalkClosed()
     if (ended) {
@@ -174,6 +188,19 @@ export class Fleet<T> {
     const next = this.#mill.jobs.get(k + 1)
     if (next === undefined || !this.#mill.queue.delete(next)) return false
     this.#lead(walk, next)
+    return true
+  }
+
+  /**
+   * Somebody else has taken the shard that a walk of a seekable source was to make on its way. Pulling it all the same
+   * would be for nothing: the walk ends, and its target gets one that begins there.
+   */
+  #isLeft(walk: Walk<T>): boolean {
+    const target = this.#targets.get(walk)
+    if (!this.#data.settings.seekable || target === undefined || target.k === END) return false
+    this.#end(walk)
+    target.walk = undefined
+    target.back?.()
     return true
   }
 
