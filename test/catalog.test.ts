@@ -21,6 +21,7 @@ import { promisify } from 'node:util'
 import test from 'ava'
 import fc from 'fast-check'
 import { isMillraceError } from '../lib/base/errors.js'
+import { HugeMap } from '../lib/hugemap/index.js'
 import { openCatalog } from '../lib/store/catalog.js'
 import { memoryCatalog } from '../lib/store/catalog-memory.js'
 import type { Catalog, CatalogKey } from '../types/catalog.js'
@@ -394,6 +395,57 @@ test('lmdb: another process commits; refresh shows it within one turn', async (t
     catalog.transact(() => catalog.get(['n'])),
     4,
   )
+  await catalog.close()
+})
+
+test('G1: what was committed stays, whatever an opener writes into the lock file', async (t) => {
+  const path = newPath()
+  const catalog = await openCatalog(path)
+  for (let n = 1; n <= 10; n++) {
+    catalog.transact(() => catalog.put(['n'], n))
+    for (const by of ['1', '2', '5']) {
+      if (n > Number(by)) await run(process.execPath, [child, 'put-back', `${path}-lock`, by])
+      t.is(
+        catalog.transact(() => catalog.get(['n'])),
+        n,
+      )
+      catalog.transact(() => catalog.put(['by', n, Number(by)], true))
+    }
+  }
+  t.is([...catalog.range(['by'], ['bz'])].length, 30)
+  await catalog.close()
+})
+
+test('G1: the same for a map', async (t) => {
+  const path = newPath()
+  const map = await HugeMap.open<string, unknown>(path)
+  const all = Array.from({ length: 8 }, (_, n) => n)
+  for (const n of all) {
+    await map.set(`key ${n}`, n)
+    if (n > 4) await run(process.execPath, [child, 'put-back', join(path, 'lock.mdb'), '2'])
+  }
+  await map.set('last', true)
+  t.deepEqual(await Promise.all(all.map((n) => map.get(`key ${n}`))), all)
+  await map.close()
+})
+
+test('G1: no commit is lost while others open and close the file', async (t) => {
+  // On a disk in memory many more commits and openings meet.
+  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'millrace-catalog-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'catalog.mdb')
+  const catalog = await openCatalog(path)
+  const openers = [1, 2, 3].map(() => start('reopen', path))
+  t.teardown(() => openers.forEach(({ process: each }) => void each.kill('SIGKILL')))
+  for (let n = 0, end = Date.now() + 2500 * scale; Date.now() < end; n++) {
+    catalog.transact(() => {
+      if (((catalog.get(['n']) as number | undefined) ?? 0) !== n) throw new Error(`${n} is lost`)
+      catalog.put(['n'], n + 1)
+      catalog.put(['some', n % 200], 'x'.repeat(100))
+    })
+    if (n % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  for (const { process: each } of openers) t.is(each.exitCode, null)
   await catalog.close()
 })
 

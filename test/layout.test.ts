@@ -61,6 +61,7 @@ const NODE_FILES = new Set([
   'lib/store/folder-store.ts',
   'lib/store/folder-swap.ts',
   'lib/store/folder.ts',
+  'lib/store/last-commit.ts',
   'lib/store/lease.ts',
   'lib/store/lmdb-core.ts',
   'lib/store/lmdb-inline.ts',

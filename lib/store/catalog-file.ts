@@ -20,7 +20,7 @@ import { FORMAT_VERSION, MAGIC, META_FLAG, storeFault } from './look.js'
 import { MAX_READERS } from './seed.js'
 
 /** A catalog is one file of LMDB's, and its lock file beside it, which LMDB names so. */
-const LOCK_SUFFIX = '-lock'
+export const LOCK_SUFFIX = '-lock'
 /** Bytes of a lock file: its head, and a cache line per reader. */
 const LOCK_BYTES = 208 + 64 * MAX_READERS
 /** Pages of a new catalog. */

@@ -3,7 +3,8 @@ import { dirname } from 'node:path'
 import { compareBytes } from '../base/bytes.js'
 import { ArgumentError, StoreError } from '../base/errors.js'
 import type { CatalogChange, CatalogEngine, CatalogEntry } from './catalog-book.js'
-import { catalogFault } from './catalog-file.js'
+import { catalogFault, LOCK_SUFFIX } from './catalog-file.js'
+import { transactSync } from './last-commit.js'
 import type { RawDatabase } from './lmdb.js'
 import { AIMED, AIMED_VALUE, aim, aimValue, found, RAW_OPTIONS } from './lmdb-codec.js'
 import { probeDescriptors } from './look.js'
@@ -123,7 +124,7 @@ class LmdbEngine implements CatalogEngine {
     let begun = false
     let writing = false
     try {
-      this.#raw.transactionSync(() => {
+      transactSync(this.#raw, this.path + LOCK_SUFFIX, () => {
         begun = true
         this.#isWriting = true
         try {

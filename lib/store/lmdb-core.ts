@@ -1,9 +1,10 @@
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ArgumentError, StoreError } from '../base/errors.js'
+import { transactSync } from './last-commit.js'
 import { closeRaw, type RawDatabase, type RawInfo } from './lmdb.js'
 import type { TableHost } from './lmdb-table.js'
-import { DATA_FILE, storeFault } from './look.js'
+import { DATA_FILE, LOCK_FILE, storeFault } from './look.js'
 
 /** LMDB's limits, by page size. */
 const MOST_KEY = 1978
@@ -83,7 +84,7 @@ export abstract class LmdbCore implements TableHost {
     let begun = false
     let worked = false
     try {
-      const result = this.raw.transactionSync(() => {
+      const result = transactSync(this.raw, join(this.path, LOCK_FILE), () => {
         begun = true
         this.isWriting = true
         this.started()

@@ -9,7 +9,7 @@ export interface RawDatabase {
   /** Bytes of the value found last. */
   readonly lastSize: number
   readonly db: { stat(): RawStat }
-  readonly env: { info(): RawInfo; freeStat(): RawStat; stat(): RawStat; readonly address: number }
+  readonly env: RawEnv
   getBinaryFast(key: unknown, options?: { transaction: RawTransaction }): Uint8Array | undefined
   getRange(options: RawRange): { iterate(): RawIterator }
   getKeysCount(options: RawRange): number
@@ -26,6 +26,15 @@ export interface RawDatabase {
   readerCheck(): number
   backup(path: string, compact: boolean): Promise<void>
   close(): Promise<void>
+}
+
+export interface RawEnv {
+  readonly address: number
+  info(): RawInfo
+  freeStat(): RawStat
+  stat(): RawStat
+  /** Of the transaction that this thread is writing; throws where there is none. */
+  getWriteTxnId(): number
 }
 
 export interface RawTransaction {
