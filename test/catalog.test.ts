@@ -401,9 +401,9 @@ test('lmdb: another process commits; refresh shows it within one turn', async (t
 test('G1: what was committed stays, whatever an opener writes into the lock file', async (t) => {
   const path = newPath()
   const catalog = await openCatalog(path)
-  for (let n = 1; n <= 10; n++) {
+  for (let n = 1; n <= 6; n++) {
     catalog.transact(() => catalog.put(['n'], n))
-    for (const by of ['1', '2', '5']) {
+    for (const by of ['1', '4']) {
       if (n > Number(by)) await run(process.execPath, [child, 'put-back', `${path}-lock`, by])
       t.is(
         catalog.transact(() => catalog.get(['n'])),
@@ -412,7 +412,7 @@ test('G1: what was committed stays, whatever an opener writes into the lock file
       catalog.transact(() => catalog.put(['by', n, Number(by)], true))
     }
   }
-  t.is([...catalog.range(['by'], ['bz'])].length, 30)
+  t.is([...catalog.range(['by'], ['bz'])].length, 12)
   await catalog.close()
 })
 
