@@ -1,55 +1,25 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readlinkSync } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import test, { type ExecutionContext } from 'ava'
 import { LoadIt } from '../lib/loadit/index.js'
 import { folder, opened, record, shardBytes, temporaries, until } from './fixtures/loadit-kit.js'
+import {
+  baseJob,
+  checkAll,
+  eventsOf,
+  type Line,
+  type Running,
+  start,
+  workerItem,
+  workerPath,
+} from './fixtures/loadit-processes-kit.js'
 import type { WorkerJob } from './fixtures/loadit-worker.js'
 import { gather, within } from './fixtures/stream-kit.js'
 
 const SCALE = Number(process.env.MILLRACE_TEST_SCALE ?? 1)
-const child = fileURLToPath(new URL('./fixtures/loadit-worker.js', import.meta.url))
-const workerItem = (n: number) => ({ n, text: `item ${n} `.repeat(1 + (n % 7)) })
-
-interface Line {
-  readonly event: string
-  readonly start?: number
-  readonly gen?: number
-  readonly stored?: boolean
-  readonly pulled?: number
-  readonly code?: string
-}
-
-interface Running {
-  readonly process: ChildProcess
-  readonly lines: Line[]
-  readonly errors: string[]
-  /** Resolves to the exit code, or the signal. */
-  readonly ended: Promise<number | string>
-  has(event: string): boolean
-}
-
-const base: WorkerJob = { root: '', count: 600, shardLength: 20, seekable: true, how: 'random', reads: 300, seed: 1 }
-
-function start(t: ExecutionContext, job: Partial<WorkerJob>): Running {
-  const process_ = spawn(process.execPath, [child, JSON.stringify({ ...base, ...job })], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  t.teardown(() => process_.kill('SIGKILL'))
-  const lines: Line[] = []
-  const errors: string[] = []
-  createInterface({ input: process_.stdout }).on('line', (line) => lines.push(JSON.parse(line) as Line))
-  process_.stderr.setEncoding('utf8').on('data', (text: string) => errors.push(text))
-  const ended = once(process_, 'close').then(([code, signal]) => (signal ?? code) as number | string)
-  return { process: process_, lines, errors, ended, has: (event) => lines.some((line) => line.event === event) }
-}
-
-const eventsOf = (all: readonly Running[], event: string): Line[] =>
-  all.flatMap(({ lines }) => lines.filter((line) => line.event === event))
 
 /** At no time are there two living generations of a shard, as far as events of all processes can tell. */
 function oneAtATime(t: ExecutionContext, all: readonly Running[]): void {
@@ -59,22 +29,6 @@ function oneAtATime(t: ExecutionContext, all: readonly Running[]): void {
   }
   for (const { start: at = -1 } of eventsOf(all, 'evicted')) living.set(at, (living.get(at) ?? 0) - 1)
   for (const [at, count] of living) t.true(count <= 1, `shard ${at}: ${count} living generations`)
-}
-
-async function checkAll(t: ExecutionContext, root: string, count: number, memoryLimit?: number): Promise<void> {
-  const source = function* ({ start: from }: { start: number }) {
-    for (let n = from; n < count; n++) yield workerItem(n)
-  }
-  const loader = await opened(t, { root, source, seekable: true, ...(memoryLimit !== undefined && { memoryLimit }) })
-  t.deepEqual(temporaries(root), [])
-  t.deepEqual((await within(loader.verify(), 'verify')).bad, [])
-  t.is(loader.stats().diskBytes, shardBytes(root))
-  t.deepEqual(
-    await within(gather(loader), 'all'),
-    Array.from({ length: count }, (_, n) => workerItem(n)),
-  )
-  await until('victims gone', () => loader.stats().diskBytes === shardBytes(root))
-  if (memoryLimit !== undefined) t.true(shardBytes(root) <= memoryLimit)
 }
 
 test('four processes that read all of it make every shard once', async (t) => {
@@ -114,35 +68,6 @@ test('L4: four processes within a limit: one living generation a shard, and the 
   t.deepEqual(eventsOf(all, 'corrupt'), [])
   t.true(eventsOf(all, 'evicted').length > 10)
   oneAtATime(t, all)
-  await checkAll(t, root, 600, memoryLimit)
-})
-
-test('L2: processes killed at random again and again leave nothing that is wrong', async (t) => {
-  const root = folder(t)
-  const memoryLimit = 12_000
-  const job = { root, memoryLimit, reads: 1e6 }
-  let seed = 0
-  const all = [0, 0, 0, 0].map(() => start(t, { ...job, seed: ++seed }))
-  const dead: Running[] = []
-  let random = 12_345
-  for (let kills = 0; kills < 12 * SCALE; kills++) {
-    random = (Math.imul(random, 1_664_525) + 1_013_904_223) >>> 0
-    const at = (random >>> 8) % 4
-    const victim = all[at] as Running
-    await until('a process at work', () => victim.has('generated'))
-    await delay((random >>> 16) % 60)
-    victim.process.kill('SIGKILL')
-    t.is(await within(victim.ended, 'the dead one'), 'SIGKILL', victim.errors.join(''))
-    dead.push(victim)
-    all[at] = start(t, { ...job, seed: ++seed })
-  }
-  for (const one of all) {
-    await until('a process at work', () => one.has('generated'))
-    one.process.kill('SIGKILL')
-    await within(one.ended, 'the last ones')
-  }
-  t.deepEqual(eventsOf([...dead, ...all], 'wrong'), [])
-  t.deepEqual(eventsOf([...dead, ...all], 'corrupt'), [])
   await checkAll(t, root, 600, memoryLimit)
 })
 
@@ -237,8 +162,8 @@ test('worker threads share a root', async (t) => {
   const root = folder(t)
   const threads = [1, 2, 3].map((seed) => {
     const lines: Line[] = []
-    const job: WorkerJob = { ...base, root, seed, how: seed === 3 ? 'order' : 'random' }
-    const worker = new Worker(child, { workerData: job })
+    const job: WorkerJob = { ...baseJob, root, seed, how: seed === 3 ? 'order' : 'random' }
+    const worker = new Worker(workerPath, { workerData: job })
     worker.on('message', (line: Line) => lines.push(line))
     return { lines, ended: once(worker, 'exit') }
   })
