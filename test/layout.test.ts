@@ -21,6 +21,7 @@ const FLOORS: Record<string, number> = {
 }
 /** Files that may import `node:`; all others run in a browser. */
 const NODE_FILES = new Set([
+  'lib/hugemap/bulk-build.ts',
   'lib/hugemap/bulk-input.ts',
   'lib/hugemap/bulk-key.ts',
   'lib/hugemap/bulk-load.ts',
@@ -77,6 +78,7 @@ const NODE_FILES = new Set([
   'lib/store/side-copy.ts',
   'lib/store/side-io.ts',
   'lib/store/side-write.ts',
+  'lib/store/tree-file.ts',
   'lib/streams/node.ts',
 ])
 /** Files whose work it is to import what a user names. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { isMillraceError, StoreError } from '../base/errors.js'
@@ -8,12 +8,13 @@ import { sweepOnce } from '../io/temporary.js'
 import { asideName, fileTag, sweepAside, syncFileSync, syncFolderSync } from '../store/folder-files.js'
 import { swapFolders, underLock } from '../store/folder-swap.js'
 import { DONE, decodeJson, FrameReader, PROGRESS } from '../store/frames.js'
-import { type Environment, FIRST_MAP, openEnvironment } from '../store/lmdb-environment.js'
+import { type Environment, FIRST_MAP } from '../store/lmdb-environment.js'
 import { DATA_FILE, storeFault } from '../store/look.js'
 import { makeRoom } from '../store/reserve.js'
 import { seedFolder } from '../store/seed.js'
 import { ignoreSignals, sendFailure, sendFrame, sendJson } from '../store/side-io.js'
 import { Appender } from './bulk-append.js'
+import { fillMap, makeMap } from './bulk-build.js'
 import {
   type BulkArguments,
   type BulkResult,
@@ -66,15 +67,15 @@ class Load {
   }
 
   async run(): Promise<BulkResult> {
-    const { path, mode, pageSize, sorted } = this.#args
+    const { path, mode, sorted } = this.#args
     mkdirSync(dirname(path), { recursive: true })
     sweepAside(path)
     await sweepOnce(this.#spillFolder)
-    if (this.#made !== undefined) await seedFolder(this.#made, pageSize)
     const pieces = planPieces(this.#args)
     const timer = setInterval(() => this.#tell(), PROGRESS_MS)
     try {
-      await this.#parse(pieces)
+      // Threads take a while to start: meanwhile this one can make the folder.
+      await Promise.all([this.#parse(pieces), this.#made !== undefined && this.#make(this.#made)])
     } finally {
       clearInterval(timer)
     }
@@ -112,11 +113,23 @@ class Load {
     })
   }
 
+  async #make(folder: string): Promise<void> {
+    const { name, config, pageSize, maxMaps } = this.#args
+    await seedFolder(folder, pageSize)
+    await makeMap(folder, name, config, maxMaps)
+  }
+
   /** A folder of its own, which nobody else sees until it is complete. */
   async #makeNew(): Promise<BulkResult> {
-    const { path, mode } = this.#args
+    const { path, mode, name, maxMaps } = this.#args
     const made = this.#made as string
-    const { records, leftOut } = await this.#fill(made)
+    const merge = this.#runs.merge()
+    this.#phase('merging', this.#runs.records)
+    const records = await fillMap(made, name, merge, maxMaps, (count) => {
+      this.#meter.add(count)
+      this.#tell()
+    })
+    this.#runs.close()
     this.#phase('syncing', records)
     try {
       syncFileSync(join(made, DATA_FILE))
@@ -124,7 +137,7 @@ class Load {
     } catch (error) {
       throw storeFault(made, error)
     }
-    const result = this.#seal(records, leftOut, { file: fileTag(made) as string })
+    const result = this.#seal(records, merge.duplicates, { file: fileTag(made) as string })
     if (mode === 'new' || statSync(join(path, DATA_FILE), { throwIfNoEntry: false }) === undefined) publish(made, path)
     else {
       sendFrame(WAITING, 0, NOTHING)
@@ -132,34 +145,6 @@ class Load {
       sendFrame(LOCKED, 0, NOTHING)
     }
     return result
-  }
-
-  async #fill(made: string): Promise<{ readonly records: number; readonly leftOut: number }> {
-    const { name, config, duplicates, maxMaps } = this.#args
-    const merge = this.#runs.merge()
-    this.#phase('merging', this.#runs.records)
-    const env = await openEnvironment(made, { readonly: false, maxMaps, durable: false, expendable: true })
-    env.transact(() => env.createTable(name, config))
-    const table = tableOf(env, name)
-    const appender = new Appender(table, duplicates, true)
-    for (let more = true; more; ) {
-      const before = appender.records
-      more = env.transact(() => {
-        makeRoom(env, { pages: pagesFor(MOST_BYTES, MOST_RECORDS, env.pageSize), onlyDeletes: false })
-        return appender.put(merge, MOST_RECORDS, MOST_BYTES)
-      })
-      this.#meter.add(appender.records - before)
-      this.#tell()
-      // Whether the owner is still there shows only here.
-      await turn()
-    }
-    const used = (env.info.lastPageNumber + 1) * env.pageSize
-    await env.close()
-    this.#runs.close()
-    // Room that was made and not needed.
-    truncateSync(join(made, DATA_FILE), used)
-    await verify(made, name, appender.records, maxMaps)
-    return { records: appender.records, leftOut: merge.duplicates }
   }
 
   /** Into a map that is there: one transaction. */
@@ -230,16 +215,6 @@ function tableOf(env: Environment, name: string) {
   const table = env.table(name, FIRST_MAP)
   if (table === undefined) throw new StoreError('MILL_MAP_MISSING', `The map '${name}' is gone`, { path: env.path })
   return table
-}
-
-/** What was written can be read, all of it. */
-async function verify(made: string, name: string, records: number, maxMaps: number): Promise<void> {
-  const env = await openEnvironment(made, { readonly: true, maxMaps })
-  const found = env.table(name, FIRST_MAP)?.size
-  await env.close()
-  if (found === records) return
-  const reason = `${records} records were written, ${found} are there`
-  throw new StoreError('MILL_STORE_IO', `${made}: ${reason}`, { path: made, reason })
 }
 
 function publish(made: string, path: string): void {

@@ -27,7 +27,8 @@ export { FIRST_MAP, LEASE_TABLE, META_TABLE }
 
 const META = 'meta'
 const LEASE = 'lease'
-const MAP_PREFIX = 'map:'
+/** What the names of maps begin with in the list of databases and in `meta`. */
+export const MAP_PREFIX = 'map:'
 const FORMAT = 'format'
 const NOTHING: Need = { pages: 0, onlyDeletes: true }
 const NOT_FOUND = -30798

@@ -14,16 +14,16 @@ const MAGIC_AT = 24
 export const MAGIC = 0xbeefc0de
 const VERSION_AT = 28
 export const FORMAT_VERSION = 2
-const PAGE_SIZE_AT = 48
+export const PAGE_SIZE_AT = 48
 /** Flags of the list of free pages, and of the environment: only that its keys are integers. Others end the process. */
 const FREE_FLAGS_AT = 52
 export const FREE_FLAGS = 8
 /** Flags of the list of names: none. */
 const MAIN_FLAGS_AT = 100
 const FREE_ROOT_AT = 88
-const MAIN_ROOT_AT = 136
-const LAST_PAGE_AT = 144
-const TRANSACTION_AT = 152
+export const MAIN_ROOT_AT = 136
+export const LAST_PAGE_AT = 144
+export const TRANSACTION_AT = 152
 /** A tree without pages has this as its root. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn
 const LEAST_PAGE = 4096
