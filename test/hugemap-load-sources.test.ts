@@ -7,7 +7,7 @@ import type { LoadFormat } from '../lib/hugemap/index.js'
 import { HugeMap } from '../lib/hugemap/index.js'
 import { LIMIT, loadersOf, ownFolder, refusal } from './fixtures/load-kit.js'
 import { until } from './fixtures/run-kit.js'
-import { codeOf, watch, within } from './fixtures/stream-kit.js'
+import { codeOf, settle, watch, within } from './fixtures/stream-kit.js'
 
 const tsv: LoadFormat = { type: 'tsv' }
 
@@ -54,17 +54,21 @@ test('a source that fails, or that others end', async (t) => {
   t.deepEqual(readdirSync(folder), [])
 })
 
-test('an abort ends a source that gives nothing', async (t) => {
+test('an abort ends a source that gives nothing, whenever it comes', async (t) => {
   const folder = ownFolder(t)
   const path = join(folder, 'map')
-  const stream = new Readable({ read() {} })
-  const ends = watch(stream)
-  const controller = new AbortController()
-  const load = HugeMap.load(path, stream, { format: tsv, signal: controller.signal })
-  setTimeout(() => controller.abort(), 300)
-  t.is(((await refusal(within(load, 'aborted', LIMIT))) as Error).name, 'AbortError')
-  await within(ends.closed, 'source closed', LIMIT)
-  t.deepEqual(readdirSync(folder), [])
+  for (const when of ['at once', 'a turn later', 'while it waits'] as const) {
+    const stream = new Readable({ read() {} })
+    const ends = watch(stream)
+    const controller = new AbortController()
+    const load = refusal(HugeMap.load(path, stream, { format: tsv, signal: controller.signal }), when)
+    if (when === 'a turn later') await settle(1)
+    if (when === 'while it waits') await until(() => loadersOf(path).length > 0, 'the side process', LIMIT)
+    controller.abort()
+    t.is(((await load) as Error).name, 'AbortError', when)
+    await within(ends.closed, `source closed, ${when}`, LIMIT)
+    t.deepEqual(readdirSync(folder), [])
+  }
 })
 
 test('G4: a source is read no faster than its records are taken', async (t) => {

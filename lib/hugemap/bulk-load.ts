@@ -9,8 +9,8 @@ import { DATA_FILE, look } from '../store/look.js'
 import { realPath } from '../store/real-path.js'
 import type { BulkArguments, LoadMode } from './bulk-frames.js'
 import { codingOf } from './config.js'
-import { PairEncoder } from './load-feed.js'
-import { inputOf, settingsOf } from './load-options.js'
+import { dropSource, PairEncoder } from './load-feed.js'
+import { type Input, inputOf, type LoadSettings, settingsOf } from './load-options.js'
 import { LoadRun } from './load-run.js'
 
 /** Limits of LMDB, by page size. */
@@ -49,38 +49,59 @@ export async function bulkLoad<K, V>(
   const real = realPath(path)
   const settings = settingsOf(options as LoadOptions<never, never>)
   const input = inputOf(from, options)
-  const { name, replace, signal, threads, tempDir } = settings
-  signal?.throwIfAborted()
-  const { mode, config: found, maxKeyBytes } = await inspect(real, name, replace, settings.pageSize)
-  const coding = await codingOf(options, found, { path: real, name })
-  const args: BulkArguments = {
-    path: real,
-    name,
-    mode,
-    config: coding.config,
-    format: input.kind === 'pairs' ? { type: 'records' } : input.format,
-    ...(input.kind === 'files' && { files: input.files }),
-    duplicates: settings.duplicates,
-    skipBad: settings.skipBad,
-    sorted: settings.sorted,
-    threads,
-    memory: settings.memory,
-    ...(tempDir !== undefined && { tempDir }),
-    pageSize: settings.pageSize,
-    maxKeyBytes,
-    maxValueBytes: MOST_VALUE,
-    maxMaps: MAX_MAPS,
-    ...(internals.pieceBytes !== undefined && { pieceBytes: internals.pieceBytes }),
-    ...(internals.runBytes !== undefined && { runBytes: internals.runBytes }),
-    ...(internals.keptBytes !== undefined && { keptBytes: internals.keptBytes }),
+  let run: LoadRun<K, V>
+  let encoder: PairEncoder<K, V>
+  try {
+    settings.signal?.throwIfAborted()
+    const { mode, config: found, maxKeyBytes } = await inspect(real, settings.name, settings.replace, settings.pageSize)
+    const coding = await codingOf(options, found, { path: real, name: settings.name })
+    const args = argumentsOf(real, input, settings, internals, { mode, config: coding.config, maxKeyBytes })
+    encoder = new PairEncoder(coding, args)
+    const { lockTimeoutMs = LOCK_TIMEOUT_MS } = internals
+    run = new LoadRun(args, input, encoder, {
+      onProgress: options.onProgress,
+      signal: settings.signal,
+      lockTimeoutMs,
+    })
+  } catch (error) {
+    if (input.kind !== 'files') dropSource(input.source)
+    throw error
   }
-  const encoder = new PairEncoder(coding, args)
-  const { lockTimeoutMs = LOCK_TIMEOUT_MS } = internals
-  const run = new LoadRun(args, input, encoder, { onProgress: options.onProgress, signal, lockTimeoutMs })
   const result = await run.result()
   const { size: fileBytes } = statSync(join(real, DATA_FILE))
   const elapsedMs = performance.now() - started
   return { ...result, skipped: result.skipped + encoder.skipped, fileBytes, elapsedMs }
+}
+
+/** What the side process is told. */
+function argumentsOf(
+  path: string,
+  input: Input<unknown, unknown>,
+  settings: LoadSettings,
+  internals: BulkInternals,
+  found: Pick<BulkArguments, 'mode' | 'config' | 'maxKeyBytes'>,
+): BulkArguments {
+  const { name, duplicates, skipBad, sorted, threads, memory, tempDir, pageSize } = settings
+  const { pieceBytes, runBytes, keptBytes } = internals
+  return {
+    path,
+    name,
+    ...found,
+    format: input.kind === 'pairs' ? { type: 'records' } : input.format,
+    ...(input.kind === 'files' && { files: input.files }),
+    duplicates,
+    skipBad,
+    sorted,
+    threads,
+    memory,
+    ...(tempDir !== undefined && { tempDir }),
+    pageSize,
+    maxValueBytes: MOST_VALUE,
+    maxMaps: MAX_MAPS,
+    ...(pieceBytes !== undefined && { pieceBytes }),
+    ...(runBytes !== undefined && { runBytes }),
+    ...(keptBytes !== undefined && { keptBytes }),
+  }
 }
 
 /** What is at the path now, and what that means for the load. */

@@ -19,6 +19,15 @@ const VERIFIED = 16
 /** What is wrong with a pair, rather than with us. */
 const FAULTS_OF_RECORDS = ['MILL_BAD_KEY', 'MILL_SERIALIZE', 'MILL_TOO_LARGE'] as const
 
+/** Ends a source that is not going to be read. */
+export function dropSource(source: Source<unknown>): void {
+  try {
+    readable(source).destroy()
+  } catch {
+    // It is no stream, or has another reader, who ends it: there is nothing to be told besides what is wrong already.
+  }
+}
+
 /** Sends input to a side process, as fast as it takes it. */
 export class Feed {
   readonly #child: SideChild
@@ -46,8 +55,7 @@ export class Feed {
 
   /** All bytes of a source. Rejects with its error. */
   async bytes(source: Source<Uint8Array>): Promise<void> {
-    const stream = readable(source as Source<AnyBytes>)
-    this.#stream = stream
+    const stream = this.#follow(readable(source as Source<AnyBytes>))
     for await (const batch of stream.batches()) {
       for (const item of batch) {
         for (const piece of piecesOf(item)) {
@@ -62,8 +70,7 @@ export class Feed {
 
   /** All pairs of a source, encoded. Rejects with its error, and as {@link PairEncoder.add} throws. */
   async pairs<K, V>(source: Source<readonly [K, V]>, encoder: PairEncoder<K, V>): Promise<void> {
-    const stream = readable<readonly [K, V]>(source)
-    this.#stream = stream
+    const stream = this.#follow(readable<readonly [K, V]>(source))
     for await (const batch of stream.batches()) {
       for (const pair of batch) {
         encoder.add(pair)
@@ -73,6 +80,13 @@ export class Feed {
     }
     if (encoder.length > 0) await this.#send(encoder.take())
     this.#child.send(END, 0)
+  }
+
+  /** The stream ends with this, also if that was before. */
+  #follow<S extends { destroy(): void }>(stream: S): S {
+    this.#stream = stream
+    if (this.#stopped) stream.destroy()
+    return stream
   }
 
   async #send(bytes: Uint8Array): Promise<void> {
