@@ -141,6 +141,24 @@ test.serial('a thread of a pool that dies while idle is warned of and replaced',
   t.deepEqual(await counted.left(), [])
 })
 
+test.serial('however often a chunk fails, its attempts take no more memory: a loop, not a chain', async (t) => {
+  const counted = census()
+  t.teardown(counted.stop)
+  const count = 100_000
+  // As a chain of promises, one waiting for the next, a tenth of these attempts end a thread with this much memory.
+  const run = runChunked(job<typeof Jobs.failUntil>(jobs, 'failUntil'), {
+    end: 2,
+    chunkSize: 1,
+    workers: 1,
+    retries: count,
+    resourceLimits: { maxOldGenerationSizeMb: 12, maxYoungGenerationSizeMb: 4 },
+    args: { attempt: count },
+  })
+  t.like(await within(run, 'the run', 60_000), { done: 2, retried: 2 * (count - 1) })
+  t.is(counted.started(), 1)
+  t.deepEqual(await counted.left(), [])
+})
+
 test.serial('a thread that dies before its first chunk is not started for ever', async (t) => {
   for (const retries of [0, 2]) {
     const counted = census()

@@ -300,8 +300,8 @@ class Loop {
         if (states[index] !== PENDING) continue // another's, or done in the run this one resumes
       }
       if (Atomics.load(control, LIMIT) <= index && !(await this.#room(index))) return
-      const outcome = this.#try(index, attempt)
-      if (outcome !== undefined) await outcome
+      const failed = this.#try(index, attempt)
+      if (failed !== false) await this.#repeat(index, attempt, failed)
       if (n >= most) {
         await turn()
         const now = performance.now()
@@ -327,8 +327,8 @@ class Loop {
     }
   }
 
-  /** One attempt. Returns a promise only if there is something to wait for. */
-  #try(index: number, attempt: number): Promise<void> | undefined {
+  /** One attempt; true: it failed, and another one is to follow. A promise only if there is something to wait for. */
+  #try(index: number, attempt: number): boolean | Promise<boolean> {
     // Plain stores: only this thread writes here, and who must be sure of them reads after its exit.
     const control = this.#control
     const slot = this.#slot
@@ -340,7 +340,7 @@ class Loop {
       if (was !== PENDING) {
         control[slot + INDEX] = 0
         if (was === RUNNING) say({ type: 'missed', index })
-        return undefined
+        return false
       }
     }
     control[slot + INDEX] = index + 1
@@ -351,17 +351,18 @@ class Loop {
       const result = fn(chunk, this.#run.args)
       if (isThenable(result)) return this.#wait(result, chunk)
       this.#done(chunk, result)
-      return undefined
+      return false
     } catch (error) {
       return this.#failed(chunk, error)
     }
   }
 
-  async #wait(result: PromiseLike<unknown>, chunk: ThreadChunk): Promise<void> {
+  async #wait(result: PromiseLike<unknown>, chunk: ThreadChunk): Promise<boolean> {
     try {
       this.#done(chunk, await result)
+      return false
     } catch (error) {
-      await this.#failed(chunk, error)
+      return this.#failed(chunk, error)
     }
   }
 
@@ -387,30 +388,33 @@ class Loop {
     this.#control[at] = (this.#control[at] as number) + 1
   }
 
-  #failed(chunk: ThreadChunk, error: unknown): Promise<void> | undefined {
+  /** What becomes of a failed attempt; true when another one is to follow. */
+  #failed(chunk: ThreadChunk, error: unknown): boolean {
     const { retries, stopOnError, errorTexts } = this.#run
     const { at: index, attempt, timedOut } = chunk
     chunk.close()
     const stop = Atomics.load(this.#control, STOP)
     if (stop === ABORT) {
       this.#release(index, ABORTED)
-      return undefined
+      return false
     }
     if (attempt <= retries) {
       if (stop === NO_MORE) {
         this.#release(index, PENDING) // it had attempts left, but nothing new is begun
-        return undefined
+        return false
       }
       this.#add(RETRIED_COUNT)
       if (this.#retriesTold++ < errorTexts) say({ type: 'retry', index, attempt, error: pack(error), timedOut })
-      return this.#repeat(index, attempt)
+      Atomics.store(this.#control, this.#slot + ATTEMPT, -attempt)
+      current = undefined
+      return true
     }
     if (stopOnError) Atomics.compareExchange(this.#control, STOP, GO, NO_MORE)
     if (stopOnError || this.#failuresTold++ < errorTexts) {
       say({ type: 'failed', index, attempt, error: pack(error), timedOut })
     } else if (this.#run.values) say({ type: 'value', index })
     this.#end(index, FAILED, FAILED_COUNT)
-    return undefined
+    return false
   }
 
   #release(index: number, state: number): void {
@@ -419,24 +423,30 @@ class Loop {
     current = undefined
   }
 
-  async #repeat(index: number, attempt: number): Promise<void> {
+  /** The attempts after the first, in a loop: each after a pause, and as many as there are. */
+  async #repeat(index: number, attempt: number, failed: boolean | Promise<boolean>): Promise<void> {
+    for (let last = attempt, again = await failed; again; again = await this.#try(index, ++last)) {
+      await this.#pause(last)
+      const stop = Atomics.load(this.#control, STOP)
+      if (stop !== GO) {
+        this.#release(index, stop === ABORT ? ABORTED : PENDING)
+        return
+      }
+    }
+  }
+
+  async #pause(attempt: number): Promise<void> {
     const { delayMs } = this.#run
-    Atomics.store(this.#control, this.#slot + ATTEMPT, -attempt)
-    current = undefined
-    if (delayMs > 0) {
-      const ms = Math.min(MAX_DELAY, delayMs * 2 ** (attempt - 1))
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, ms)
-        wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
-      wake = undefined
-    } else await turn()
-    const stop = Atomics.load(this.#control, STOP)
-    if (stop === GO) await this.#try(index, attempt + 1)
-    else this.#release(index, stop === ABORT ? ABORTED : PENDING)
+    if (delayMs === 0) return turn()
+    const ms = Math.min(MAX_DELAY, delayMs * 2 ** (attempt - 1))
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    wake = undefined
   }
 }
 

@@ -184,11 +184,6 @@ export class Controller {
   /** Something to add to the message of a chunk's error. */
   hint: ((cause: unknown) => string) | undefined
 
-  /** May this attempt be followed by another one? */
-  hasRetry(attempt: number): boolean {
-    return attempt <= this.plan.retries && this.board.stop !== ABORT
-  }
-
   // ---- what there is to see ----------------------------------------------------------------------------------------
 
   snapshot(): RunProgress {
