@@ -67,17 +67,42 @@ export function specOf(value: unknown): JobSpec | undefined {
   return typeof value === 'object' && value !== null ? (value as Partial<SpecifiedJob>)[SPEC] : undefined
 }
 
-/** A typed array of zeros in shared memory: threads that get it in `args` see the same numbers. `length`: elements. */
+/** What {@link sharedArray} makes, by the name of the class. */
+export interface SharedArrays {
+  Int8Array: Int8Array<SharedArrayBuffer>
+  Uint8Array: Uint8Array<SharedArrayBuffer>
+  Uint8ClampedArray: Uint8ClampedArray<SharedArrayBuffer>
+  Int16Array: Int16Array<SharedArrayBuffer>
+  Uint16Array: Uint16Array<SharedArrayBuffer>
+  Int32Array: Int32Array<SharedArrayBuffer>
+  Uint32Array: Uint32Array<SharedArrayBuffer>
+  Float32Array: Float32Array<SharedArrayBuffer>
+  Float64Array: Float64Array<SharedArrayBuffer>
+  BigInt64Array: BigInt64Array<SharedArrayBuffer>
+  BigUint64Array: BigUint64Array<SharedArrayBuffer>
+}
+
+/**
+ * A typed array of zeros in shared memory: threads that get it in `args` see the same numbers. `length`: elements.
+ * Throws `MILL_INVALID_ARGUMENT`.
+ */
+// The class is told by its tag: of the constructors a class has, TypeScript would infer from the last alone.
+export function sharedArray<K extends keyof SharedArrays>(
+  type: { readonly prototype: { readonly [Symbol.toStringTag]: K }; readonly BYTES_PER_ELEMENT: number },
+  length: number,
+): SharedArrays[K]
+/** The same for classes that the list above does not have. */
 export function sharedArray<T extends ArrayBufferView>(
   type: { new (buffer: SharedArrayBuffer): T; readonly BYTES_PER_ELEMENT: number },
   length: number,
-): T {
+): T
+export function sharedArray(type: unknown, length: number): unknown {
   const bytes = (type as { BYTES_PER_ELEMENT?: unknown } | null | undefined)?.BYTES_PER_ELEMENT
   if (typeof type !== 'function' || typeof bytes !== 'number') {
     throw new ArgumentError('type', 'a class of typed arrays', type)
   }
   if (!(Number.isSafeInteger(length) && length >= 0)) throw new ArgumentError('length', 'a whole number >= 0', length)
-  return new type(new SharedArrayBuffer(length * bytes))
+  return new (type as new (buffer: SharedArrayBuffer) => unknown)(new SharedArrayBuffer(length * bytes))
 }
 
 /**

@@ -38,7 +38,7 @@ declare function sum(chunk: Chunk<{ open: boolean }>, args: { factor: number }):
 declare function bare(chunk: Chunk): string
 declare function optional(chunk: Chunk, args?: { depth: number }): bigint
 const out = sharedArray(Float64Array, 10)
-out satisfies Float64Array
+true satisfies Exactly<typeof out, Float64Array<SharedArrayBuffer>>
 
 // What a job takes and gives is that of its function.
 const filling = job<typeof fill>(url, 'fill')
@@ -153,8 +153,29 @@ runChunked(
 // Small things, pools and errors.
 shareOf(0, 4, { end: 100 }) satisfies { start: number; end: number }
 new ChunkPool({ workers: 2, resourceLimits: { maxOldGenerationSizeMb: 64 } }) satisfies AsyncDisposable
+export const sharedArrays = [
+  sharedArray(Int8Array, 1) satisfies Int8Array<SharedArrayBuffer>,
+  sharedArray(Uint8Array, 1) satisfies Uint8Array<SharedArrayBuffer>,
+  sharedArray(Uint8ClampedArray, 1) satisfies Uint8ClampedArray<SharedArrayBuffer>,
+  sharedArray(Int16Array, 1) satisfies Int16Array<SharedArrayBuffer>,
+  sharedArray(Uint16Array, 1) satisfies Uint16Array<SharedArrayBuffer>,
+  sharedArray(Int32Array, 1) satisfies Int32Array<SharedArrayBuffer>,
+  sharedArray(Uint32Array, 1) satisfies Uint32Array<SharedArrayBuffer>,
+  sharedArray(Float32Array, 1) satisfies Float32Array<SharedArrayBuffer>,
+  sharedArray(BigInt64Array, 1) satisfies BigInt64Array<SharedArrayBuffer>,
+  sharedArray(BigUint64Array, 1) satisfies BigUint64Array<SharedArrayBuffer>,
+]
+/** A class that later versions of JavaScript bring. */
+declare class Float16 extends DataView<SharedArrayBuffer> {
+  static readonly BYTES_PER_ELEMENT: 2
+  constructor(buffer: SharedArrayBuffer)
+}
+const later = sharedArray(Float16, 1)
+true satisfies Exactly<typeof later, Float16>
 // @ts-expect-error a class of typed arrays
 sharedArray(Array, 10)
+// @ts-expect-error a view that has no elements
+sharedArray(DataView, 10)
 export function onError(error: unknown): unknown {
   if (isMillraceError(error, 'MILL_RUN_CHUNK')) {
     true satisfies Exactly<typeof error.code, 'MILL_RUN_CHUNK'>
