@@ -1,7 +1,7 @@
 import { Writable as NodeWritable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import test from 'ava'
-import { type Progress, runChunked, type Status, statusLine } from '../lib/run/index.js'
+import { type ChunkRun, type Progress, runChunked, type Status, statusLine } from '../lib/run/index.js'
 import { codeOf, failure, settle, within } from './fixtures/stream-kit.js'
 
 /** Keeps what is written to it. */
@@ -60,6 +60,13 @@ const lines: [string, Parameters<typeof statusLine>[0] & object, Partial<Progres
   ['no label', {}, {}, '61 %  612/1000  9800/s  4 s left'],
   ['no time left', {}, { done: 1000, etaMs: 0 }, '100 %  1000/1000  9800/s'],
   ['nothing done', {}, { done: 0, rate: 0, etaMs: undefined as never }, '0 %  0/1000'],
+  [
+    'failed',
+    { label: 'x' },
+    { phase: 'failed', failed: 1, elapsedMs: 3001 },
+    'x  61 %  612/1000  1 failed  failed after 4 s',
+  ],
+  ['aborted', {}, { phase: 'aborted' }, '61 %  612/1000  aborted after 1 s'],
   ['not quite done', {}, { done: 999, etaMs: 1 }, '99 %  999/1000  9800/s  1 s left'],
 ]
 for (const [what, options, more, text] of lines) {
@@ -204,21 +211,29 @@ test.serial('a failing output ends the display, not the work', (t) =>
   }),
 )
 
-test.serial('when the work fails the line is left whole, and whoever waits is told', (t) =>
+test.serial('work that fails or is aborted says so in its last line, and whoever waits is told', (t) =>
   inEnv({ TERM: 'xterm' }, async () => {
-    const to = output({ isTTY: true })
-    const run = runChunked(({ index }) => (index === 9 ? Promise.reject(new Error('no')) : wait(2)), {
-      end: 50,
-      chunkSize: 1,
-      concurrency: 1,
-      progressMs: 1,
-    })
-    const line = run.pipe(statusLine({ label: 'fails', stream: to, intervalMs: 1 }))
-    const closed = new Promise((resolve) => line.on('close', resolve))
-    t.is(codeOf(await failure(run)), 'MILL_RUN_CHUNK')
-    await within(closed, 'close')
-    t.regex(to.text(), /fails/)
-    t.true(to.text().endsWith('\n'))
+    for (const isTTY of [true, false]) {
+      for (const how of ['failed', 'aborted'] as const) {
+        const to = output({ isTTY })
+        const run: ChunkRun = runChunked(
+          async ({ index }) => {
+            await wait(2)
+            if (index < 9) return
+            if (how === 'failed') throw new Error('no')
+            run.abort()
+          },
+          { end: 50, chunkSize: 1, concurrency: 1, progressMs: 1 },
+        )
+        const line = run.pipe(statusLine({ label: 'work', stream: to, intervalMs: 1 }))
+        const closed = new Promise((resolve) => line.on('close', resolve))
+        t.is(codeOf(await failure(run)), how === 'failed' ? 'MILL_RUN_CHUNK' : 'ABORT_ERR')
+        await within(closed, 'close')
+        const text =
+          how === 'failed' ? 'work  18 %  9/50  1 failed  failed after 1 s' : 'work  20 %  10/50  aborted after 1 s'
+        t.deepEqual(shown(to).slice(-2), [text, ''], `terminal: ${isTTY}`)
+      }
+    }
   }),
 )
 

@@ -208,6 +208,24 @@ test.serial('a stream that is held but read late tells what happened from the st
   t.like(rest.at(-1), { type: 'end', done: 10, retried: 1 })
 })
 
+for (const [where, start] of Object.entries(ways)) {
+  test.serial(`${where}: before the error comes a last progress, which says what became of the run`, async (t) => {
+    for (const phase of ['failed', 'aborted'] as const) {
+      const args = { hits: sharedArray(Int32Array, 40), ...(phase === 'failed' && { fail: 7 }) }
+      const run = start({ ...args, pauseMs: 5 }, { ...each(40), progressMs: 1e6, graceMs: 60_000 })
+      const events = gatherUntilError<Status>(run)
+      await until(() => run.snapshot().done >= 3, 'some are done')
+      if (phase === 'aborted') run.abort()
+      const { items, error } = await within(events, 'stream')
+      t.is(error, await failure(run))
+      t.like(items[0], { type: 'progress', phase: 'running' })
+      t.deepEqual(items.at(-1), { type: 'progress', ...run.snapshot() })
+      t.is(run.snapshot().phase, phase)
+      t.is(progressOf(items).length, 2)
+    }
+  })
+}
+
 test.serial('aborted chunks are told of before the reason', async (t) => {
   const reason = new Error('enough')
   const run: ChunkRun = runChunked(() => new Promise(() => {}), {

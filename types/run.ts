@@ -117,7 +117,10 @@ export interface RunProgress extends Progress {
 /** The last {@link RunProgress} of a run. */
 export type Summary = RunProgress
 
-/** What the status stream yields. `'end'` is the last, after success only. */
+/**
+ * What the status stream yields. `'end'` is the last, after success only; before the error of a run that failed or was
+ * aborted comes a `'progress'` whose `phase` says which.
+ */
 export type Status =
   | (RunProgress & { readonly type: 'progress' })
   | (RunProgress & { readonly type: 'end' })

@@ -35,8 +35,8 @@ export abstract class RunFace extends ReadableFace {
   /** Offers what there is. False: nothing was there. */
   abstract produce(): boolean
 
-  /** All that was to be told has been: the end follows. */
-  conclude(): void {}
+  /** All that was to be told has been: the end follows, or the error. */
+  conclude(_failed: boolean): void {}
 
   override _pull(): void {
     this.#wanted = false
@@ -46,11 +46,9 @@ export abstract class RunFace extends ReadableFace {
       return
     }
     const { failure } = this.#over
+    this.conclude(failure !== undefined)
     if (failure !== undefined) this._fail(failure.error)
-    else {
-      this.conclude()
-      this._finish()
-    }
+    else this._finish()
   }
 
   override _offer(item: unknown, weight?: number): boolean {

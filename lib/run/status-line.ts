@@ -2,8 +2,8 @@ import type { Progress } from '../../types/progress.js'
 import type { Status } from '../../types/run.js'
 import type { WritableOf } from '../../types/source.js'
 import { ArgumentError } from '../base/errors.js'
-import { ignore } from '../streams/machine.js'
-import { writable } from '../streams/sink.js'
+import { type Callback, ignore } from '../streams/machine.js'
+import { WriteFace } from '../streams/write-face.js'
 
 /** Where a status line goes: a stream of Node's, or anything that takes text. */
 export interface StatusOutput {
@@ -27,24 +27,50 @@ export interface StatusLineOptions {
 /**
  * A stream to pipe a run, or any other progress, into: it shows where the work stands, as
  * `label  61 %  612/1000  3 failed  9800/s  4 s left`; what is nil is left out. On a terminal one line is rewritten,
- * cut to its width, and ended by a newline; elsewhere it is a plain line every 2 s and one at the end. Other events
- * pass without a trace. It never fails: when the output does, the display ends and the work goes on, and when the work
+ * cut to its width, and ended by a newline; elsewhere it is a plain line every 2 s and one at the end. The last line of
+ * work that did not come to its end says so: `label  61 %  612/1000  1 failed  failed after 4 s`. Other events pass
+ * without a trace. It never fails: when the output does, the display ends and the work goes on, and when the work
  * fails, whoever waits for the work is told. Throws `MILL_INVALID_ARGUMENT`.
  */
 export function statusLine(options: StatusLineOptions = {}): WritableOf<Progress | Status> {
-  const display = new Display(options)
-  const line = writable<Progress | Status>((item) => display.show(item))
-  // The error of a run that was piped in comes here too; the run's promise tells it.
-  line.on('error', ignore)
-  line.once('close', () => display.end())
-  displays.add(line)
-  return line
+  return new StatusLine(new Display(options)) as unknown as WritableOf<Progress | Status>
 }
 
-const displays = new WeakSet<object>()
+/** What may wait before `write()` asks for a pause; nothing does for longer than a turn. */
+const MARK = 16
+
+/** Told by a mark, not by its class: another copy of this library may have made it. */
+const SHOWS = Symbol.for('millrace.status-line')
+
+class StatusLine extends WriteFace {
+  readonly [SHOWS] = true
+  readonly #display: Display
+
+  constructor(display: Display) {
+    super(MARK, () => 1)
+    this.#display = display
+    // The error of a run that was piped in comes here too; the run's promise tells it.
+    this.on('error', ignore)
+  }
+
+  /** Shown as it is written: of work that fails, the error destroys us while its last numbers still wait. */
+  override write(item: unknown): boolean {
+    if (this.writable) this.#display.show(item)
+    return super.write(item)
+  }
+
+  override _writev(_: unknown[], done: Callback): void {
+    done(null)
+  }
+
+  override _stop(): undefined {
+    this.#display.end()
+  }
+}
 
 /** A status line: it is told of a failure, and tells nobody. */
-export const isStatusLine = (stream: unknown): boolean => displays.has(stream as object)
+export const isStatusLine = (stream: unknown): boolean =>
+  (stream as Partial<Record<symbol, unknown>> | null | undefined)?.[SHOWS] === true
 
 /** What we use of an output that is a stream of Node's. */
 interface NodeOutput extends StatusOutput {
@@ -156,13 +182,17 @@ function isProgress(item: unknown): item is Progress {
 }
 
 function lineOf(label: string, progress: Progress): string {
-  const { done, total, rate, etaMs = 0 } = progress
+  const { phase, done, total, elapsedMs, rate, etaMs = 0 } = progress
   const { failed = 0 } = progress as { failed?: number }
   const parts = label === '' ? [] : [label]
   // Rounded down: 100 % is when all is done.
   if (total === undefined) parts.push(`${done}`)
   else parts.push(`${total > 0 ? Math.floor((100 * done) / total) : 100} %`, `${done}/${total}`)
   if (failed > 0) parts.push(`${failed} failed`)
+  if (phase === 'failed' || phase === 'aborted') {
+    parts.push(`${phase} after ${duration(elapsedMs)}`)
+    return parts.join('  ')
+  }
   if (rate >= 0.05 && Number.isFinite(rate)) parts.push(`${rate < 10 ? Number(rate.toFixed(1)) : Math.round(rate)}/s`)
   if (etaMs > 0 && Number.isFinite(etaMs)) parts.push(`${duration(etaMs)} left`)
   return parts.join('  ')

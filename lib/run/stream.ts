@@ -179,8 +179,9 @@ export class RunStream extends RunFace implements Listener {
     return to
   }
 
-  override conclude(): void {
-    this._offer({ type: 'end', ...this.control.snapshot() } satisfies Status, 1)
+  /** The last numbers, in any case: a display need not guess what became of the work. */
+  override conclude(failed: boolean): void {
+    this._offer({ type: failed ? 'progress' : 'end', ...this.control.snapshot() } satisfies Status, 1)
   }
 
   /** Chunks that have ended since they were looked at last: the board is compared with what was told. */
