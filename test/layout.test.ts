@@ -82,7 +82,7 @@ const NODE_FILES = new Set([
   'lib/streams/node.ts',
 ])
 /** Files whose work it is to import what a user names. */
-const LOADERS = new Set(['lib/run/chunk-worker.ts', 'lib/hugemap/bulk-module.ts'])
+const LOADERS = new Set(['lib/run/chunk-worker.ts', 'lib/run/thread-job.ts', 'lib/hugemap/bulk-module.ts'])
 /** Files that may import a package, and which. */
 const PACKAGES: Record<string, string> = {
   'lib/run/bullmq-kit.ts': 'bullmq',

@@ -1,7 +1,7 @@
+import { isThenable, retryDelay } from './attempts.js'
 import { ABORTED, GO, PENDING, RUNNING } from './board.js'
 import type { Controller, Engine } from './controller.js'
 import { LocalChunk } from './local-chunk.js'
-import { retryDelay } from './plan.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: the types were checked where the run was made
 type Fn = (chunk: any, args: any) => unknown
@@ -9,10 +9,6 @@ type Fn = (chunk: any, args: any) => unknown
 /** The event loop gets a turn about this often, in milliseconds. */
 const TURN_MIN = 5
 const TURN_MAX = 10
-
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
-  typeof (value as { then?: unknown }).then === 'function'
 
 /** Runs chunks in this process: so many lanes, each with one chunk at a time. */
 export class LocalEngine implements Engine {
@@ -236,7 +232,7 @@ class Lane {
         this.#pause = undefined
         if (this.#begin(index, attempt)) this.work()
       },
-      retryDelay(this.#control.plan, attempt - 1),
+      retryDelay(this.#control.plan.delayMs, attempt - 1),
     )
     this.#pause = { timer, index }
   }

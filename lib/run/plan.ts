@@ -14,7 +14,6 @@ const MAX_MS = 2 ** 31 - 1
 /** Chunks per lane, unless `chunkSize` says otherwise: evens out chunks of unequal cost. */
 const CHUNKS_PER_LANE = 32
 const LOCAL_LANES = 8
-const MAX_DELAY = 30_000
 /** Copies of an argument of this size in every thread are worth a word. */
 const WORTH_A_WARNING = 4096
 
@@ -83,11 +82,6 @@ export function planOf(given: unknown, threads: number | undefined, atMost = MAX
   }
   if (before !== undefined) checkSaved(before, plan)
   return Object.freeze(plan)
-}
-
-/** Milliseconds before the attempt that follows a failed one: doubled each time, at most 30 s. */
-export function retryDelay({ delayMs }: Plan, failed: number): number {
-  return delayMs === 0 ? 0 : Math.min(MAX_DELAY, delayMs * 2 ** (failed - 1))
 }
 
 /** The range of a chunk. */

@@ -60,10 +60,10 @@ export function chunkError(ref: ChunkRef, attempts: number, failure: Failure, hi
 
 /** What was thrown, for a message. */
 export function textOf(thrown: unknown): string {
-  if (typeof thrown === 'object' && thrown !== null && 'message' in thrown) return String(thrown.message)
   try {
-    return String(thrown)
+    return String(typeof thrown === 'object' && thrown !== null && 'message' in thrown ? thrown.message : thrown)
   } catch {
+    // its toString(), or the getter of its message, throws
     return 'a value that has no text'
   }
 }

@@ -1,9 +1,10 @@
 import type { ChunkBlock, ChunkExecutor, ChunkPlan, ChunkSink } from '../../types/run.js'
 import { ArgumentError } from '../base/errors.js'
+import { retryDelay } from './attempts.js'
 import { ABORTED, DONE, GO, NEXT, PENDING, RUNNING } from './board.js'
 import type { Controller, Engine } from './controller.js'
 import type { Again, JobSpec } from './messages.js'
-import { chunkRef, retryDelay } from './plan.js'
+import { chunkRef } from './plan.js'
 import { RunError, textOf } from './run-error.js'
 
 interface Waiting {
@@ -134,7 +135,7 @@ export class ExecutorEngine implements Engine, ChunkSink {
   // ---- inside ------------------------------------------------------------------------------------------------------
 
   #repeat(again: Again): void {
-    const ms = retryDelay(this.#control.plan, again.attempt - 1)
+    const ms = retryDelay(this.#control.plan.delayMs, again.attempt - 1)
     if (ms === 0) {
       this.#again.push(again)
       return

@@ -161,6 +161,7 @@ class Display {
         this.#pending++
       }
     } catch {
+      // The display ends, the work goes on: nobody would know what to do with this error.
       this.#stop()
     }
   }

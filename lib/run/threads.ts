@@ -1,7 +1,7 @@
+import { retryDelay } from './attempts.js'
 import { ABORTED, DONE_COUNT, FAILED_COUNT, GO, LINE, NEXT, PENDING, RUNNING, SLOTS } from './board.js'
 import { type Controller, type Engine, ERRORS_KEPT } from './controller.js'
 import type { Again, FromWorker, JobSpec, RunMessage } from './messages.js'
-import { retryDelay } from './plan.js'
 import type { Thread, Threads, ThreadUser } from './pool.js'
 import { type Failure, RunError, unpackError } from './run-error.js'
 import { Watchdog } from './watchdog.js'
@@ -261,7 +261,7 @@ export class ThreadEngine implements Engine, ThreadUser {
     else if (control.board.stop !== GO) this.#drop(index, false)
     else {
       control.retry(index, attempt, failure)
-      this.#repeat({ index, attempt: attempt + 1 }, retryDelay(control.plan, attempt))
+      this.#repeat({ index, attempt: attempt + 1 }, retryDelay(control.plan.delayMs, attempt))
     }
   }
 
