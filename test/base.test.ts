@@ -21,7 +21,7 @@ import {
   toUint8Array,
   utf8,
 } from '../lib/base/bytes.js'
-import { crc32c, setCrc32c } from '../lib/base/crc32c.js'
+import { crc32c, PlacedCrc32c, setCrc32c } from '../lib/base/crc32c.js'
 import {
   AbortError,
   ArgumentError,
@@ -149,6 +149,31 @@ test('bytes: comparing, joining, searching and decoding agree with Buffer', (t) 
 test('bytes: without Buffer, as in a browser, everything comes out the same', async (t) => {
   const program = fileURLToPath(new URL('fixtures/no-buffer.js', import.meta.url))
   t.is((await promisify(execFile)(process.execPath, [program])).stdout, 'the same\n')
+})
+
+test('crc32c: parts of memory that is filled again and again, wherever they begin and end', (t) => {
+  const placed = new PlacedCrc32c()
+  for (const offset of [0, 1, 2, 3, 40]) {
+    const memory = new Uint8Array(new ArrayBuffer(1100), offset, 1001)
+    for (let filled = 0; filled < 2; filled++) {
+      for (let i = 0; i < memory.length; i++) memory[i] = (i * 167 + filled * 13) ^ (i >> 3)
+      for (const from of [0, 1, 2, 3, 4, 9]) {
+        for (const length of [0, 1, 3, 4, 15, 16, 17, 31, 100, 383, 384, 400, 992]) {
+          const expected = crc32c(memory.slice(from, from + length), 0x1234_5678)
+          t.is(placed.of(memory, from, from + length, 0x1234_5678), expected, `${offset}, ${from}, ${length}`)
+        }
+      }
+    }
+  }
+  // To the very end of memory that ends between two words.
+  const odd = Uint8Array.from({ length: 103 }, (_, i) => i * 7)
+  t.is(placed.of(odd, 0, 103), crc32c(odd))
+  setCrc32c((data, seed) => data.length + seed)
+  try {
+    t.is(placed.of(odd, 3, 10, 1), 8)
+  } finally {
+    setCrc32c()
+  }
 })
 
 test('crc32c: the check value, chained at every place, any seam', (t) => {

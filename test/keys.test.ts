@@ -276,6 +276,22 @@ test('bytes that no key has are MILL_BAD_KEY, never another key', (t) => {
   )
 })
 
+test('texts of every length come back, with other characters or invalid bytes at any place of them', (t) => {
+  const string = keyCodecOf<string>('string')
+  for (const length of [1, 2, 63, 64, 65, 200]) {
+    const plain = 'abcdefgh'.repeat(25).slice(0, length)
+    t.is(string.decode(string.encode(plain)), plain)
+    t.is(any.decode(any.encode(plain)), plain)
+    for (const at of new Set([0, length >> 1, length - 1])) {
+      const mixed = `${plain.slice(0, at)}é${plain.slice(at + 1)}`
+      t.is(string.decode(string.encode(mixed)), mixed)
+      const broken = string.encode(plain)
+      broken[at] = 0xe9
+      t.throws(() => string.decode(broken), { code: 'MILL_BAD_KEY' }, `${length}, ${at}`)
+    }
+  }
+})
+
 test('decoded keys share no memory with their bytes', (t) => {
   const cases: [string, Key][] = [
     ['any', Uint8Array.of(1, 2, 3)],

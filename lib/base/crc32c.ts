@@ -114,6 +114,91 @@ export function crc32cOf(bytes: Uint8Array, from: number, to: number, previous =
   return implementation(new Uint8Array(bytes.buffer, bytes.byteOffset + from, to - from), previous)
 }
 
+/** From so many bytes on a native call, and the view it takes, is faster than {@link PlacedCrc32c}. Measured: 400 bytes, 185 ns each. */
+const NATIVE_FROM_WORDS = 384
+
+/** Is the first byte of a word in memory its lowest? */
+const littleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1
+
+/**
+ * Checksums of parts of one piece of memory that is filled and read again and again, four bytes a look: in a walk over entries
+ * of 117 bytes that takes half the time of {@link crc32cOf}, which looks at bytes of whatever kind of array comes along.
+ * One object for each such place: it keeps a view of the memory it saw last.
+ */
+export class PlacedCrc32c {
+  #bytes: Uint8Array | undefined
+  #words: Int32Array = NO_WORDS
+  /** Bytes from the first of the words to the first of the bytes. */
+  #shift = 0
+
+  /** As {@link crc32cOf}. */
+  of(bytes: Uint8Array, from: number, to: number, previous = 0): number {
+    if (to - from >= NATIVE_FROM_WORDS || implementation !== fastest || !littleEndian) {
+      return crc32cOf(bytes, from, to, previous)
+    }
+    if (bytes !== this.#bytes) this.#take(bytes)
+    table ??= makeTable()
+    const t = table
+    const words = this.#words
+    const shift = this.#shift
+    // What begins between two words is rare.
+    if (((from + shift) & 3) !== 0) return inTables(bytes, previous, from, to)
+    let crc = ~previous
+    let at = (from + shift) >> 2
+    const stop = (to + shift) >> 2
+    for (; at <= stop - 4; at += 4) {
+      const a = crc ^ (words[at] as number)
+      const b = words[at + 1] as number
+      const c = words[at + 2] as number
+      const d = words[at + 3] as number
+      crc =
+        (t[0xf00 | (a & 255)] as number) ^
+        (t[0xe00 | ((a >>> 8) & 255)] as number) ^
+        (t[0xd00 | ((a >>> 16) & 255)] as number) ^
+        (t[0xc00 | (a >>> 24)] as number) ^
+        (t[0xb00 | (b & 255)] as number) ^
+        (t[0xa00 | ((b >>> 8) & 255)] as number) ^
+        (t[0x900 | ((b >>> 16) & 255)] as number) ^
+        (t[0x800 | (b >>> 24)] as number) ^
+        (t[0x700 | (c & 255)] as number) ^
+        (t[0x600 | ((c >>> 8) & 255)] as number) ^
+        (t[0x500 | ((c >>> 16) & 255)] as number) ^
+        (t[0x400 | (c >>> 24)] as number) ^
+        (t[0x300 | (d & 255)] as number) ^
+        (t[0x200 | ((d >>> 8) & 255)] as number) ^
+        (t[0x100 | ((d >>> 16) & 255)] as number) ^
+        (t[d >>> 24] as number)
+    }
+    for (; at < stop; at++) {
+      const a = crc ^ (words[at] as number)
+      crc =
+        (t[0x300 | (a & 255)] as number) ^
+        (t[0x200 | ((a >>> 8) & 255)] as number) ^
+        (t[0x100 | ((a >>> 16) & 255)] as number) ^
+        (t[a >>> 24] as number)
+    }
+    const left = (to + shift) & 3
+    if (left === 0) return ~crc >>> 0
+    // Behind memory that does not end with a word there is none: its last bytes are looked at as such.
+    if (at >= words.length) return inTables(bytes, ~crc >>> 0, to - left, to)
+    for (let i = 0, last = words[at] as number; i < left; i++, last >>>= 8) {
+      crc = (crc >>> 8) ^ (t[(crc ^ last) & 255] as number)
+    }
+    return ~crc >>> 0
+  }
+
+  #take(bytes: Uint8Array): void {
+    const { buffer, byteOffset, byteLength } = bytes
+    this.#bytes = bytes
+    this.#shift = byteOffset & 3
+    const start = byteOffset - this.#shift
+    const most = (buffer.byteLength - start) >> 2
+    this.#words = new Int32Array(buffer, start, Math.min(most, (this.#shift + byteLength + 3) >> 2))
+  }
+}
+
+const NO_WORDS = new Int32Array(0)
+
 /** Replaces the implementation for inputs of any length; without an argument the library's own is back. */
 export function setCrc32c(fn: Crc32c = fastest): void {
   implementation = fn

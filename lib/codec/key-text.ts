@@ -1,4 +1,4 @@
-import { equalBytes, utf8 } from '../base/bytes.js'
+import { equalBytes, latin1, utf8 } from '../base/bytes.js'
 import { describe, StoreError } from '../base/errors.js'
 
 /** An error for what is no key. */
@@ -43,8 +43,18 @@ export function writeUtf8(text: string, target: Uint8Array, at: number, escaped 
   return to
 }
 
+/** Looking through a key of up to so many bytes first costs less than asking its text afterwards whether it was UTF-8. */
+const SHORT = 64
+
+function isAscii(data: Uint8Array, from: number): boolean {
+  let all = 0
+  for (let i = from; i < data.length; i++) all |= data[i] as number
+  return all < 0x80
+}
+
 /** The text of the bytes from `from` on. Throws `MILL_BAD_KEY` for what is no UTF-8. */
 export function readUtf8(data: Uint8Array, from = 0): string {
+  if (data.length - from <= SHORT && isAscii(data, from)) return latin1(data, from)
   const text = utf8(data, from)
   // What is no UTF-8 becomes U+FFFD. If that was there itself, the bytes come out the same again.
   if (text.includes('\ufffd')) {

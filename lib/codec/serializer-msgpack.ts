@@ -44,6 +44,22 @@ function pack(value: unknown): Uint8Array {
   return packed.subarray(start, end)
 }
 
+/** Memory up to this size is remembered as a Buffer: what is read again and again lies in one place. */
+const KEPT = 131_072
+let seen: Uint8Array | undefined
+let seenBuffer = new Uint8Array(0) as Uint8Array
+
+/** The same memory as a Buffer, where there are such. */
+function asBuffer(data: Uint8Array): Uint8Array {
+  if (data === seen) return seenBuffer
+  if (natives === undefined || natives.isBuffer(data)) return data
+  const made = natives.from(data.buffer, data.byteOffset, data.length)
+  if (data.length > KEPT) return made
+  seen = data
+  seenBuffer = made
+  return made
+}
+
 /**
  * MessagePack with what structured clones have: Date, Map, Set, RegExp, Error, bigint, typed arrays, Buffer, cycles, NaN
  * and `undefined` within objects. It loses −0, holes of arrays, lone surrogates and what is not a property; instances of
@@ -59,9 +75,5 @@ export const msgpack: PlacedSerializer<unknown> = {
     if (at + packed.length <= target.length) target.set(packed, at)
     return at + packed.length
   },
-  decodeFrom(data, from, to) {
-    const memory =
-      natives === undefined || natives.isBuffer(data) ? data : natives.from(data.buffer, data.byteOffset, to)
-    return unpacker.unpack(memory, { start: from, end: to })
-  },
+  decodeFrom: (data, from, to) => unpacker.unpack(asBuffer(data), { start: from, end: to }),
 }

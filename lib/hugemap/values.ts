@@ -1,5 +1,5 @@
 import type { Codec } from '../../types/codec.js'
-import { crc32cOf } from '../base/crc32c.js'
+import { crc32cOf, PlacedCrc32c } from '../base/crc32c.js'
 import { CodecError, StoreError } from '../base/errors.js'
 import { difference } from '../codec/fidelity.js'
 import type { PlacedSerializer } from '../codec/serializer.js'
@@ -39,6 +39,9 @@ export class ValueCodec<V> {
   readonly #head: number
   readonly #path: string
   readonly #name: string
+  /** Keys and records that are read lie at the same two places again and again. */
+  readonly #keyCrc = new PlacedCrc32c()
+  readonly #recordCrc = new PlacedCrc32c()
 
   constructor(options: ValueOptions<V>) {
     this.serializer = options.serializer
@@ -150,7 +153,10 @@ export class ValueCodec<V> {
         ((data[at + 2] as number) << 16) |
         ((data[at + 3] as number) << 24)) >>>
       0
-    if (to - at >= CRC_BYTES && crc32cOf(data, at + CRC_BYTES, to, crc32cOf(key, 0, keyLength)) === found) return
+    if (to - at >= CRC_BYTES) {
+      const crc = this.#recordCrc.of(data, at + CRC_BYTES, to, this.#keyCrc.of(key, 0, keyLength))
+      if (crc === found) return
+    }
     const fields = { path: this.#path, map: this.#name, key: key.slice(0, keyLength) }
     throw new StoreError('MILL_BAD_CRC', 'The stored value is not the one that was stored for this key', fields)
   }

@@ -10,7 +10,7 @@ import type {
 import { StoreError } from '../base/errors.js'
 import { FIRST_MAP } from './ids.js'
 import type { RawDatabase, RawIterator, RawRange, RawStat, RawTransaction } from './lmdb.js'
-import { AIMED, AIMED_VALUE, aim, aimValue, found } from './lmdb-codec.js'
+import { AIMED, AIMED_VALUE, aim, aimValue, found, plain } from './lmdb-codec.js'
 import { bounds } from './range.js'
 import { checkKeyLength, copyOf, scanLocal } from './scan.js'
 
@@ -80,7 +80,7 @@ export class LmdbTable implements LocalTable {
     try {
       const value = raw.getBinaryFast(AIMED, at === undefined ? undefined : this.#reading(at))
       this.valueLength = raw.lastSize
-      return value
+      return value && plain(value)
     } catch (error) {
       return this.#gone(error)
     }
