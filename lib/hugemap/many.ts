@@ -7,7 +7,7 @@ import { batches } from '../streams/source.js'
 import { Feeder } from './feeder.js'
 import type { MapWriter } from './map-writer.js'
 import { DELETED } from './overlay.js'
-import { nextTurn, Turn } from './turn.js'
+import { FEEDING_MS, nextTurn, Turn } from './turn.js'
 import { pairOf } from './writable.js'
 
 /** Pairs between two looks at the clock and at what waits for the disk. */
@@ -62,7 +62,7 @@ export async function setMany<K, V>(
   }
   signal?.throwIfAborted()
   const feeder = new Feeder(writer)
-  const turn = new Turn()
+  const turn = new Turn(FEEDING_MS)
   const meter = onProgress && new Meter('write')
   let reported = performance.now()
   for await (const items of batches(entries, { maxItems: BATCH, ...(signal && { signal }) })) {

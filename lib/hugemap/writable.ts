@@ -4,7 +4,7 @@ import { asError, type Callback } from '../streams/machine.js'
 import { ITEM_WEIGHT, unsupportedItem } from '../streams/shape.js'
 import { WriteFace } from '../streams/write-face.js'
 import type { Feeder } from './feeder.js'
-import { nextTurn, Turn } from './turn.js'
+import { FEEDING_MS, nextTurn, Turn } from './turn.js'
 
 /** Bytes that count as waiting before `write()` returns false; a pair counts {@link ITEM_WEIGHT}. */
 const MARK = 65536
@@ -26,7 +26,7 @@ export interface MapWritable<T> extends WritableOf<T> {
 class PairSink extends WriteFace {
   readonly #feeder: Feeder<unknown, unknown>
   readonly #inBatches: boolean
-  readonly #turn = new Turn()
+  readonly #turn = new Turn(FEEDING_MS)
 
   constructor(feeder: Feeder<unknown, unknown>, inBatches: boolean, signal: AbortSignal | undefined) {
     super(MARK, weigh)
