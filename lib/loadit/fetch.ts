@@ -1,6 +1,7 @@
 import { LoadItError, type MillraceError } from '../base/errors.js'
 import type { Dataset } from './dataset.js'
 import { asOurs } from './faults.js'
+import { nameFile } from './file-ops.js'
 import type { Job } from './job.js'
 import { LeaseLost, tooLarge } from './publish.js'
 import { openShard } from './shard-open.js'
@@ -88,8 +89,8 @@ export async function fetchShard<T>(data: Dataset<T>, job: Job<T>): Promise<bool
     return false
   }
   const target = data.pathOf(start, lease.gen)
-  await data.kit.files.rename(path, target)
-  const { memoryLimit, accept } = settings
+  const { memoryLimit, accept, sync } = settings
+  await nameFile(data.kit.files, path, target, sync)
   const done = data.write(() =>
     data.books.publish(lease, shard, {
       ...(memoryLimit !== undefined && { limit: memoryLimit }),

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 
 /** What is asked of the file system for shards. A table, so that tests can make the n-th call of any of them fail. */
@@ -72,6 +73,28 @@ export const OPEN_NEW =
   fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL | (fs.constants.O_NOFOLLOW ?? 0)
 /** Of new shards, less the umask. */
 export const SHARD_MODE = 0o666
+
+/**
+ * Gives a finished file its name. `sync`: the name is on the disk when this resolves; without, a power cut could take
+ * the name of a file that is there, and leave a catalog that knows it. If that fails the name is taken back.
+ */
+export async function nameFile(files: FileOps, from: string, to: string, sync: boolean): Promise<void> {
+  await files.rename(from, to)
+  // Windows can't open a folder, and doesn't need this.
+  if (!sync || process.platform === 'win32') return
+  try {
+    const folder = await files.open(dirname(to), fs.constants.O_RDONLY)
+    try {
+      await files.fdatasync(folder)
+    } finally {
+      await files.close(folder)
+    }
+  } catch (error) {
+    // What it was about is the first error; a file that stays is swept away, for no book knows it.
+    await files.unlink(to).catch(() => {})
+    throw error
+  }
+}
 
 /** Bytes one call moves at most, so that others get their turn. */
 const MOST_AT_ONCE = 1_048_576

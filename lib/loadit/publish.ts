@@ -1,6 +1,7 @@
 import { LoadItError } from '../base/errors.js'
 import type { Dataset } from './dataset.js'
 import { asOurs, contentChanged, lengthChanged } from './faults.js'
+import { nameFile } from './file-ops.js'
 import type { Job } from './job.js'
 import type { Driver } from './make.js'
 import type { ShardWriter } from './shard-writer.js'
@@ -42,7 +43,7 @@ export async function publish<T>(data: Dataset<T>, job: Job<T>, made: Made<T>): 
   }
   const path = data.pathOf(start, lease.gen)
   try {
-    await data.kit.files.rename(data.temporaryOf(lease), path)
+    await nameFile(data.kit.files, data.temporaryOf(lease), path, sync)
   } catch (cause) {
     data.warnOnce('store', () => asOurs(cause, path))
     keepInMemory(data, job)
