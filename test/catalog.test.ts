@@ -524,7 +524,7 @@ test('G2: a damaged catalog is an error of ours in a process that lives', async 
     ['a bit of the second page', (path) => flip(path, 4096 + 24)],
     ['another format', (path) => flip(path, 28)],
     ['a page size', (path) => flip(path, 49)],
-    ['a root', (path) => flip(path, 136 + 5)],
+    ['a root of the page in use', (path) => flip(path, 4096 + 136 + 5)],
     ['a folder', (path) => replace(path, () => mkdirSync(path))],
     ['a link', (path) => replace(path, (old) => symlinkSync(old, path))],
     ['a dangling link', (path) => replace(path, () => symlinkSync('/nowhere/at/all', path))],

@@ -27,6 +27,8 @@ const LOCK_BYTES = 208 + 64 * MAX_READERS
 export const CATALOG_PAGE = 4096
 /** The part of a meta page that is looked at; see `look.ts` and the format there. */
 const META_BYTES = 160
+/** The number of the transaction that wrote a meta page. */
+const TRANSACTION_AT = 152
 const FREE_FLAGS = 8
 const NO_PAGE = 0xffff_ffff_ffff_ffffn
 /** No catalog is made with less room than this, in bytes: the first shards would fail anyway. */
@@ -107,7 +109,10 @@ function readPages(descriptor: number): number | Fault {
   // After the pages: what a commit adds meanwhile is then counted in.
   const { size } = fstatSync(descriptor)
   if (second === undefined || size < 2 * pageSize) return { reason: 'it has no second page', short: true }
-  const reason = metaFault(first, pageSize, size) ?? metaFault(second, pageSize, size)
+  // LMDB takes the page of the later transaction, of two equal ones the first. The other may be what a failed write has
+  // left, with the trees of the transaction that failed: it is not asked.
+  const used = second.getBigUint64(TRANSACTION_AT, true) > first.getBigUint64(TRANSACTION_AT, true) ? second : first
+  const reason = metaFault(first, pageSize) ?? metaFault(second, pageSize) ?? treeFault(used, pageSize, size)
   return reason === undefined ? pageSize : { reason, short: false }
 }
 
@@ -116,15 +121,21 @@ function readMeta(descriptor: number, at: number): DataView | undefined {
   return readSync(descriptor, bytes, 0, META_BYTES, at) === META_BYTES ? new DataView(bytes.buffer) : undefined
 }
 
-function metaFault(page: DataView, pageSize: number, size: number): string | undefined {
+/** What both pages must have. */
+function metaFault(page: DataView, pageSize: number): string | undefined {
   if (page.getUint16(18, true) !== META_FLAG) return 'it does not begin with two meta pages'
   if (page.getUint32(24, true) !== MAGIC) return 'it is no LMDB file'
   if ((page.getUint32(28, true) & 0xffff) !== FORMAT_VERSION) return 'it has another format of LMDB'
   if (page.getUint32(48, true) !== pageSize) return 'its meta pages contradict each other'
-  const last = page.getBigUint64(144, true)
-  if ((last + 1n) * BigInt(pageSize) > BigInt(size)) return 'it is cut short'
   // Only that keys of the list of free pages are integers: other flags make LMDB read what isn't there.
   if (page.getUint16(52, true) !== FREE_FLAGS || page.getUint16(100, true) !== 0) return 'its trees are of another kind'
+  return undefined
+}
+
+/** What the page in use must have besides. */
+function treeFault(page: DataView, pageSize: number, size: number): string | undefined {
+  const last = page.getBigUint64(144, true)
+  if ((last + 1n) * BigInt(pageSize) > BigInt(size)) return 'it is cut short'
   for (const at of [88, 136]) {
     const root = page.getBigUint64(at, true)
     if (root !== NO_PAGE && root > last) return 'a tree begins behind its end'

@@ -133,9 +133,10 @@ function readHeader(descriptor: number): Sight | string {
   const { size } = fstatSync(descriptor)
   const fault = metaFault(first, pageSize) ?? metaFault(second, pageSize)
   if (fault !== undefined) return fault
-  // LMDB takes the page of the later transaction. The other may be what a failed write has left: it is not asked.
+  // LMDB takes the page of the later transaction, of two equal ones the first. The other may be what a failed write has
+  // left, with the trees of the transaction that failed: it is not asked.
   const [one, two] = [first.getBigUint64(TRANSACTION_AT, true), second.getBigUint64(TRANSACTION_AT, true)]
-  return treeFault(one > two ? first : second, pageSize, size) ?? { pageSize }
+  return treeFault(two > one ? second : first, pageSize, size) ?? { pageSize }
 }
 
 function readMeta(descriptor: number, at: number): DataView | undefined {
