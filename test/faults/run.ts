@@ -5,17 +5,33 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { damage } from './damage.js'
+import { fullDisk } from './full-disk.js'
+import { fuzz } from './fuzz.js'
 import { killLoop } from './kill-loop.js'
 import { Lab, leftOf, type Mechanic, missing, runFolder, Tally, Undo } from './lab.js'
 import { nthCall } from './nth-call.js'
+import { planted } from './planted.js'
 import { powerCut } from './power-cut.js'
+import { sockets } from './sockets.js'
+import { stoppedPeers } from './stopped.js'
 
-const MECHANICS: readonly Mechanic[] = [powerCut, killLoop, nthCall]
+const MECHANICS: readonly Mechanic[] = [
+  powerCut,
+  killLoop,
+  nthCall,
+  fullDisk,
+  damage,
+  planted,
+  fuzz,
+  stoppedPeers,
+  sockets,
+]
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    scale: { type: 'string', default: '0.2' },
+    scale: { type: 'string', default: '0.1' },
     seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
     jobs: { type: 'string', default: '3' },
     soak: { type: 'boolean', default: false },

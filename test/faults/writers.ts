@@ -24,6 +24,8 @@ export class Program {
   readonly lines: string[] = []
   errors = ''
   #over = false
+  /** Lines said so far. */
+  #said = 0
   #wake: (() => void)[] = []
 
   constructor(lab: Lab, args: readonly string[], { env, shell }: Surroundings = {}) {
@@ -40,6 +42,7 @@ export class Program {
       const lines = (part + text).split('\n')
       part = lines.pop() as string
       this.lines.push(...lines)
+      this.#said += lines.length
       for (const line of lines) this.hear(line)
       this.#tellAll()
     })
@@ -82,20 +85,22 @@ export class Program {
     }
   }
 
-  /** Resolves when it has ended; kills it if that takes too long, and rejects. */
+  /** Resolves when it has ended; kills it and rejects once it has said nothing for too long. */
   async end(): Promise<{ code: number | null; signal: string | null }> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        killGroup(this.process)
-        reject(new Error(`hung: ${this.process.spawnargs.join(' ')}: ${this.lines.slice(-2)} ${this.errors}`))
-      }, PATIENCE)
-    })
-    try {
-      return await Promise.race([this.ended, late])
-    } finally {
+    for (let said = -1; !this.#over && said !== this.#said; ) {
+      said = this.#said
+      let timer: NodeJS.Timeout | undefined
+      const silence = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, PATIENCE)
+      })
+      await Promise.race([this.ended, silence])
       clearTimeout(timer)
     }
+    if (!this.#over) {
+      killGroup(this.process)
+      throw new Error(`hung: ${this.process.spawnargs.slice(1).join(' ')}: ${this.lines.slice(-2)} ${this.errors}`)
+    }
+    return this.ended
   }
 
   /** Ends it and everything that it has started. */
