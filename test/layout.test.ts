@@ -68,6 +68,7 @@ const NODE_FILES = new Set([
   'lib/store/lmdb-inline.ts',
   'lib/store/lmdb.ts',
   'lib/store/look.ts',
+  'lib/store/place.ts',
   'lib/store/real-path.ts',
   'lib/store/redis-client.ts',
   'lib/store/redis-table.ts',

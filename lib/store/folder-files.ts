@@ -12,11 +12,13 @@ const KINDS: readonly string[] = ['load', 'compact', 'old', 'backup'] satisfies 
 /** Digits of the random part. */
 const RANDOM_DIGITS = 12
 
+/** Tells files apart. */
+export const tagOf = ({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string => `${dev}:${ino}`
+
 /** Tells one data file from another at the same path; undefined where there is none. */
 export function fileTag(path: string): string | undefined {
   try {
-    const { dev, ino } = statSync(join(path, DATA_FILE), { bigint: true })
-    return `${dev}:${ino}`
+    return tagOf(statSync(join(path, DATA_FILE), { bigint: true }))
   } catch {
     // Not there, or out of reach: not the file that is open, in any case.
     return undefined

@@ -1,10 +1,12 @@
-import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { ArgumentError, StoreError } from '../base/errors.js'
+import { tagOf } from './folder-files.js'
 import { transactSync } from './last-commit.js'
 import { closeRaw, type RawDatabase, type RawInfo } from './lmdb.js'
 import type { TableHost } from './lmdb-table.js'
 import { DATA_FILE, LOCK_FILE, storeFault } from './look.js'
+import { Place } from './place.js'
 
 /** LMDB's limits, by page size. */
 const MOST_KEY = 1978
@@ -26,6 +28,8 @@ export abstract class LmdbCore implements TableHost {
   readonly #inside: { close(): void }[] = []
   /** Appends to the data file; opened by the first write. */
   #appending = -1
+  #place: Place | undefined
+  #fileBytes = 0
 
   constructor(folder: string, raw: RawDatabase, pageSize: number, readonly: boolean) {
     this.path = folder
@@ -134,16 +138,21 @@ export abstract class LmdbCore implements TableHost {
     return this.#appending
   }
 
-  /** Identity and size of the data file that is open. Of a writable environment only. */
-  get identity(): { readonly dev: number; readonly ino: number; readonly size: number } {
-    return fstatSync(this.appending)
+  /** Bytes of the data file when {@link lookAtFile} was called last; it only grows. Of a writable environment only. */
+  get fileBytes(): number {
+    return this.#fileBytes
+  }
+
+  /** Bytes of the data file now. Not for every transaction, see {@link Place}. */
+  lookAtFile(): number {
+    this.#fileBytes = fstatSync(this.appending).size
+    return this.#fileBytes
   }
 
   /** Throws `MILL_MAP_REPLACED` unless the file that is open is the one that lies there; 4 µs. Of a writable one only. */
   checkPlace(): void {
-    const here = this.identity
-    const there = statSync(join(this.path, DATA_FILE), { throwIfNoEntry: false })
-    if (there !== undefined && there.ino === here.ino && there.dev === here.dev) return
+    this.#place ??= new Place(this.path, tagOf(fstatSync(this.appending, { bigint: true })))
+    if (this.#place.holds()) return
     const { path } = this
     const message = `${path} was replaced or deleted while it was open; nothing was written, open it again`
     throw new StoreError('MILL_MAP_REPLACED', message, { path })

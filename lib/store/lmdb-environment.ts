@@ -1,4 +1,5 @@
 import type { TableConfig } from '../../types/store.js'
+import { concatBytes } from '../base/bytes.js'
 import { StoreError } from '../base/errors.js'
 import { applyOperations, checkOperations, type WriteTarget } from './apply.js'
 import { FIRST_MAP, LEASE_TABLE, META_TABLE, PLAIN_CONFIG } from './ids.js'
@@ -32,6 +33,7 @@ export const MAP_PREFIX = 'map:'
 const FORMAT = 'format'
 const NOTHING: Need = { pages: 0, onlyDeletes: true }
 const NOT_FOUND = -30798
+const NO_BYTES = new Uint8Array(0)
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -84,6 +86,8 @@ export class Environment extends LmdbCore implements WriteTarget {
   readonly #dropped: string[] = []
   /** Databases whose pages were counted: on a full disk that is done for each transaction. */
   readonly #measured = new Map<string, RawDatabase>()
+  /** The records of tables, in `meta`, as they were when the table was used last. */
+  readonly #verified = new WeakMap<LmdbTable, MetaEntry>()
   /** What the transaction may take of the disk, as far as it is known. */
   #reserved = NOTHING
 
@@ -154,17 +158,10 @@ export class Environment extends LmdbCore implements WriteTarget {
 
   /** Within `transact`; undefined removes it. `MILL_DISK_FULL` if there is no room for it. */
   writeMeta(key: string, value: Uint8Array | undefined): void {
-    const name = encoder.encode(key)
-    if (value === undefined) {
-      this.reserve(needOfRecord(this, 0))
-      this.remove(META_TABLE, name, 0, name.length)
-      return
-    }
-    this.reserve(needOfRecord(this, name.length + value.length))
-    const both = new Uint8Array(name.length + value.length)
-    both.set(name)
-    both.set(value, name.length)
-    this.put(META_TABLE, both, 0, name.length, name.length, value.length)
+    const { bytes, valueAt, valueLength } = metaEntry(key, value)
+    this.reserve(needOfRecord(this, value === undefined ? 0 : bytes.length))
+    if (value === undefined) this.remove(META_TABLE, bytes, 0, valueAt)
+    else this.put(META_TABLE, bytes, 0, valueAt, valueAt, valueLength)
   }
 
   knows(name: Uint8Array): boolean {
@@ -284,10 +281,14 @@ export class Environment extends LmdbCore implements WriteTarget {
   #verify(id: number): void {
     const open = this.#tables[id]
     if (id < FIRST_MAP || open === undefined) return
+    const known = this.#verified.get(open)
+    // Byte for byte, as it was the last time: this is done for each transaction.
+    if (known !== undefined && this.#meta?.holds(known.bytes, 0, known.valueAt, known.valueAt, known.valueLength))
+      return
     const record = this.readMeta(open.name)
     const config = record && parseConfig(record)
-    if (config !== undefined && JSON.stringify(config) === JSON.stringify(open.config)) return
-    throw this.#lost(open.name)
+    if (config === undefined || JSON.stringify(config) !== JSON.stringify(open.config)) throw this.#lost(open.name)
+    this.#verified.set(open, metaEntry(open.name, record))
   }
 
   /** Within `transact`: makes sure of room for this, and for all that was reserved in this transaction before. */
@@ -365,9 +366,9 @@ export class Environment extends LmdbCore implements WriteTarget {
     return new StoreError('MILL_MAP_MISSING', `The map ${JSON.stringify(map)} of ${path} was dropped`, { path, map })
   }
 
-  /** The tree of a table as the transaction has it. */
+  /** The tree of a table that is there, as the transaction has it. */
   statOf(id: number): RawStat | undefined {
-    return this.#target(id).stat()
+    return this.#target(id).treeStat()
   }
 
   /** A copy of the last key of a table, as the transaction has it; undefined: it is empty. */
@@ -389,6 +390,18 @@ export class Environment extends LmdbCore implements WriteTarget {
     }
     return pages
   }
+}
+
+/** A key of `meta` and what stands under it, one behind the other. */
+interface MetaEntry {
+  readonly bytes: Uint8Array
+  readonly valueAt: number
+  readonly valueLength: number
+}
+
+function metaEntry(key: string, value: Uint8Array = NO_BYTES): MetaEntry {
+  const name = encoder.encode(key)
+  return { bytes: concatBytes([name, value]), valueAt: name.length, valueLength: value.length }
 }
 
 function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: RawStat): number {

@@ -124,7 +124,7 @@ class InlineStore implements LocalStore {
     const environment = this.#environment
     environment.check()
     return {
-      fileBytes: environment.identity.size,
+      fileBytes: environment.lookAtFile(),
       maps: environment.tableNames().length,
       readers: environment.readers(),
       pendingBytes: 0,

@@ -72,6 +72,15 @@ export class LmdbTable implements LocalTable {
     }
   }
 
+  /** The same within a write transaction that has made sure that it was not dropped. */
+  treeStat(): RawStat | undefined {
+    try {
+      return this.#raw.db.stat()
+    } catch (error) {
+      return this.#gone(error)
+    }
+  }
+
   get(key: Uint8Array, length: number, at?: LocalSnapshot): Uint8Array | undefined {
     const raw = this.#raw
     this.#host.check()

@@ -1,7 +1,6 @@
-import { fstatSync, writeSync } from 'node:fs'
+import { writeSync } from 'node:fs'
 import { StoreError } from '../base/errors.js'
-import type { RawStat } from './lmdb.js'
-import type { Environment } from './lmdb-environment.js'
+import type { RawInfo, RawStat } from './lmdb.js'
 import { storeFault } from './look.js'
 import { CLEAR, GROUP, OperationCursor, SET } from './operations.js'
 
@@ -15,6 +14,25 @@ const WRITTEN_AT_ONCE = 1_048_576
 const OWN_PAGES = 32
 /** Bytes of a page number in the list of free pages. */
 const PAGE_NUMBER = 8
+
+/** What it has to be told about the environment, within a write transaction. */
+export interface RoomHost {
+  readonly path: string
+  readonly pageSize: number
+  /** The process may end in native code: then it goes nearer to the end of a full disk. */
+  readonly expendable: boolean
+  readonly info: RawInfo
+  /** Appends to the data file. */
+  readonly appending: number
+  /** Of the data file, as known, and as it is. */
+  readonly fileBytes: number
+  lookAtFile(): number
+  statOf(table: number): RawStat | undefined
+  /** A copy; undefined: the table is empty. */
+  lastKeyOf(table: number): Uint8Array | undefined
+  /** Pages of all trees. */
+  pagesOfAll(): number
+}
 
 /** What a write transaction may take. */
 export interface Need {
@@ -30,7 +48,7 @@ const WORTH_ASKING = 65_536
  * Keys behind the last one of their table all go into new leaves at one end: a load in key order does not need room for
  * another tree.
  */
-export function needOf(environment: Environment, bytes: Uint8Array, tables: ReadonlySet<number>): Need {
+export function needOf(environment: RoomHost, bytes: Uint8Array, tables: ReadonlySet<number>): Need {
   const { pageSize } = environment
   let operations = 0
   let small = 0
@@ -66,7 +84,7 @@ export function needOf(environment: Environment, bytes: Uint8Array, tables: Read
 }
 
 /** The last key of each table that has one, as the transaction has it. */
-function lastKeys(environment: Environment, tables: Iterable<number>): Map<number, Uint8Array> {
+function lastKeys(environment: RoomHost, tables: Iterable<number>): Map<number, Uint8Array> {
   const keys = new Map<number, Uint8Array>()
   for (const id of tables) {
     const last = environment.lastKeyOf(id)
@@ -100,7 +118,7 @@ export function needOfDrop(stat: RawStat | undefined, pageSize: number): Need {
 const RECORD_PAGES = 4
 
 /** What a record of ours takes. It stands beside others' operations, and is no reason to refuse their deletes. */
-export function needOfRecord(environment: Environment, length: number): Need {
+export function needOfRecord(environment: { readonly pageSize: number }, length: number): Need {
   return { pages: RECORD_PAGES + Math.ceil(length / environment.pageSize), onlyDeletes: true }
 }
 
@@ -109,19 +127,20 @@ export function needOfRecord(environment: Environment, length: number): Need {
  * own that fails damages its heap. Appends zeros behind its last page, which it ignores until it needs them. Where that
  * fails and what is there is not enough, throws `MILL_DISK_FULL`; nothing has changed then.
  */
-export function makeRoom(environment: Environment, { pages, onlyDeletes }: Need): void {
-  const { pageSize, appending } = environment
+export function makeRoom(environment: RoomHost, { pages, onlyDeletes }: Need): void {
+  const { pageSize } = environment
   const need = (OWN_PAGES + pages) * pageSize
   const keep = onlyDeletes ? 0 : KEPT
   const last = environment.info.lastPageNumber
   const used = (last + 1) * pageSize
-  const { size } = fstatSync(appending)
-  const comfortable = need + keep + size / 16
-  if (size - used >= comfortable) return
+  // What is known of the size is enough most of the time: a look at the file costs, see `Place`.
+  if (isComfortable(environment.fileBytes, used, need + keep)) return
+  const size = environment.lookAtFile()
+  if (isComfortable(size, used, need + keep)) return
   const growth = Math.min(MOST_GROWTH, Math.max(LEAST_GROWTH, size / 2))
-  const more = Math.ceil(Math.max(comfortable - (size - used), growth) / pageSize)
+  const more = Math.ceil(Math.max(need + keep + size / 16 - (size - used), growth) / pageSize)
   if (append(environment, more * pageSize)) return
-  const tail = fstatSync(appending).size - used
+  const tail = environment.lookAtFile() - used
   if (tail >= need + keep) return
   if (environment.expendable) {
     // Free pages may still belong to readers of an older state: hence twice the need.
@@ -132,8 +151,12 @@ export function makeRoom(environment: Environment, { pages, onlyDeletes }: Need)
   throw new StoreError('MILL_DISK_FULL', `${path}: the disk is full`, { path, needed: need + keep })
 }
 
+function isComfortable(size: number, used: number, needed: number): boolean {
+  return size - used >= needed + size / 16
+}
+
 /** Appends zeros; false: the disk took some of them at most. */
-function append(environment: Environment, length: number): boolean {
+function append(environment: RoomHost, length: number): boolean {
   const zeros = new Uint8Array(Math.min(length, WRITTEN_AT_ONCE))
   try {
     for (let left = length; left > 0; ) {

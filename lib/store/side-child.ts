@@ -37,6 +37,8 @@ export class SideChild {
   readonly pid: number | undefined
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable> | undefined
   #over = false
+  /** Our process lives as long as it, as it does with any child at first. */
+  #held = true
   #words = ''
 
   /**
@@ -120,6 +122,8 @@ export class SideChild {
 
   /** This process lives as long as it. */
   ref(): void {
+    if (this.#held) return
+    this.#held = true
     const child = this.#child
     child?.ref()
     for (const pipe of [child?.stdin, child?.stdout, child?.stderr]) (pipe as Partial<Socket>)?.ref?.()
@@ -127,6 +131,8 @@ export class SideChild {
 
   /** This process may end before it. */
   unref(): void {
+    if (!this.#held) return
+    this.#held = false
     const child = this.#child
     child?.unref()
     for (const pipe of [child?.stdin, child?.stdout, child?.stderr]) (pipe as Partial<Socket>)?.unref?.()

@@ -22,6 +22,7 @@ import {
 import { FIRST_MAP, META_TABLE } from './ids.js'
 import { type Environment, openEnvironment } from './lmdb-environment.js'
 import { DATA_FILE, LOCK_FILE, look } from './look.js'
+import { Place } from './place.js'
 import { seedFolder } from './seed.js'
 import { type Frame, receiveFrame, sendFailure, sendFrame } from './side-io.js'
 import { makeRecord, readRecord, recordKey, WRITER_KEYS, type WriterRecord } from './writer-record.js'
@@ -74,9 +75,9 @@ export async function runWriter(args: WriteArguments): Promise<void> {
 class WriterSide {
   readonly #args: WriteArguments
   readonly #env: Environment
-  /** The data file that is open. */
-  readonly #file: string
+  readonly #place: Place
   readonly #record: string
+  readonly #recordKey: Uint8Array
   #recorded = false
   /** What the process before this one did last; looked up in the first transaction. */
   #before: WriterRecord | undefined
@@ -91,7 +92,7 @@ class WriterSide {
         if (fresh) await seedFolder(path, pageSize)
         const file = args.file ?? fileTag(path)
         const env = await openEnvironment(path, { readonly: false, maxMaps, durable, expendable: true })
-        if (fileTag(path) === file) return new WriterSide(args, env, file ?? '')
+        if (fileTag(path) === file) return new WriterSide(args, env, new Place(path, file))
         await env.close()
         if (args.file !== undefined) throw replaced(path)
       } catch (error) {
@@ -102,11 +103,12 @@ class WriterSide {
     }
   }
 
-  constructor(args: WriteArguments, env: Environment, file: string) {
+  constructor(args: WriteArguments, env: Environment, place: Place) {
     this.#args = args
     this.#env = env
-    this.#file = file
+    this.#place = place
     this.#record = recordKey(args.writer)
+    this.#recordKey = new TextEncoder().encode(this.#record)
     for (const { id, name } of args.tables) env.bind(id, name)
     this.#checkReaders()
   }
@@ -229,17 +231,18 @@ class WriterSide {
   }
 
   #check(): void {
-    if (fileTag(this.#args.path) !== this.#file) throw replaced(this.#args.path)
+    if (!this.#place.holds()) throw replaced(this.#args.path)
   }
 
   /** Within the transaction, so that it says what was committed if nobody else can. */
   #note(sequence: number, results: Uint8Array): void {
-    const { record, keyLength } = makeRecord(this.#args.writer, sequence, results)
+    const { length } = this.#recordKey
+    const record = makeRecord(this.#recordKey, sequence, results)
     const pages = Math.ceil(record.length / this.#env.pageSize)
     // Room for a short one is in what the operations reserve. It does not make a transaction of deletes another: they
     // have to be possible on a full disk.
     if (pages > FREE_PAGES) this.#env.reserve({ pages, onlyDeletes: true })
-    this.#env.put(META_TABLE, record, 0, keyLength, keyLength, record.length - keyLength)
+    this.#env.put(META_TABLE, record, 0, length, length, record.length - length)
     this.#recorded = true
   }
 

@@ -1,7 +1,5 @@
 import { unpackParts } from './frames.js'
 
-const encoder = new TextEncoder()
-
 /** Keys of records in a folder's `meta`. */
 export const WRITER_KEYS = 'writer:'
 
@@ -17,20 +15,15 @@ export interface WriterRecord {
   readonly results: Uint8Array[]
 }
 
-/** Its key, then what stands under it: `f64 sequence · f64 time · results`, packed as in a `DONE` frame. */
-export function makeRecord(
-  writer: string,
-  sequence: number,
-  results: Uint8Array,
-): { record: Uint8Array; keyLength: number } {
-  const key = encoder.encode(recordKey(writer))
+/** Its key (UTF-8 of {@link recordKey}), then what stands under it: `f64 sequence · f64 time · results`, packed as in a `DONE` frame. */
+export function makeRecord(key: Uint8Array, sequence: number, results: Uint8Array): Uint8Array {
   const record = new Uint8Array(key.length + 16 + results.length)
   const view = new DataView(record.buffer)
   record.set(key)
   view.setFloat64(key.length, sequence, true)
   view.setFloat64(key.length + 8, Date.now(), true)
   record.set(results, key.length + 16)
-  return { record, keyLength: key.length }
+  return record
 }
 
 export function readRecord(record: Uint8Array): WriterRecord {

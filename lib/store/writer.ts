@@ -74,6 +74,8 @@ export class Writer {
   #broken: { readonly sequence: number; readonly error: MillraceError } | undefined
   /** What those that were sent are rejected with as soon as it is certain which of them are not done. */
   #verdict: MillraceError | undefined
+  /** It will be seen whether this process may end. */
+  #releasing = false
   #idle: (() => void)[] = []
   #closing: Promise<void> | undefined
 
@@ -219,8 +221,18 @@ export class Writer {
     this.#pump()
     if (this.#requests.hasSent && this.#up && this.#killing === undefined) this.#watch.tries()
     if (!this.#requests.isEmpty) return
-    this.#side?.unref()
+    // Not at once: who has waited for this may go on with more, and each change takes 4 µs.
+    if (!this.#releasing) {
+      this.#releasing = true
+      setImmediate(this.#release)
+    }
     for (const idle of this.#idle.splice(0)) idle()
+  }
+
+  /** Nothing is under way: this process need not live for the other one. */
+  readonly #release = (): void => {
+    this.#releasing = false
+    if (this.#requests.isEmpty && this.#closing === undefined) this.#side?.unref()
   }
 
   // ---- answers -----------------------------------------------------------------------------------------------------
