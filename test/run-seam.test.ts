@@ -143,6 +143,7 @@ test.serial('reports for what is not out are ignored: twice, late, before, of no
 
 test.serial('a failed chunk is handed out again while attempts are left; claim() waits for it', async (t) => {
   const seen: number[] = []
+  const tries: number[] = []
   let waited = 0
   const flaky = executor(async (_plan, sink) => {
     for (;;) {
@@ -159,6 +160,7 @@ test.serial('a failed chunk is handed out again while attempts are left; claim()
       const block = await claim
       if (block === undefined) return
       seen.push(...indices(block))
+      if (indices(block).includes(4)) tries.push(block.attempt)
       for (const index of indices(block)) if (index !== 4) sink.done(index, index)
     }
   })
@@ -169,6 +171,7 @@ test.serial('a failed chunk is handed out again while attempts are left; claim()
     [0, 1, 2, 3, 4, 4, 4, 5, 6, 7],
   )
   t.is(waited, 3)
+  t.deepEqual(tries, [1, 2, 3])
   t.like(summary, { done: 8, retried: 2, failed: 0 })
   t.deepEqual(values, upTo(8))
   const retries = events.filter((status) => status.type === 'retry')

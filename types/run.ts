@@ -15,7 +15,7 @@ export interface ChunkRef {
 
 /** What a chunk function gets. The same chunk may come again: after a crash, as a retry, or when a run is resumed. */
 export interface Chunk<S = unknown> extends ChunkRef {
-  /** 1 on the first try. */
+  /** 1 on the first try. Over a queue every worker that was given the chunk counts, also one that was lost with it. */
   readonly attempt: number
   /** Which thread or lane runs it: 0 to lanes - 1. */
   readonly worker: number
@@ -210,6 +210,8 @@ export interface ChunkBlock {
   readonly count: number
   readonly start: number
   readonly end: number
+  /** 1 on the first try of its chunks; a chunk that comes again comes alone. */
+  readonly attempt: number
 }
 
 /** How runs go over a queue of BullMQ's; executor and workers must agree on `queue` and `serializer`. */

@@ -1,10 +1,7 @@
 import type { BullmqOptions, ChunkBlock, ChunkExecutor, ChunkPlan, ChunkSink } from '../../types/run.js'
 import { onAbort, sleep } from '../base/abort.js'
-import { DONE } from './board.js'
+import { Block } from './bullmq-block.js'
 import {
-  type BlockData,
-  type BlockResult,
-  fromBase64,
   hangUp,
   JOB_NAME,
   type JobQueue,
@@ -17,7 +14,7 @@ import {
   sharesMemory,
   VERSION,
 } from './bullmq-kit.js'
-import { RunError, textOf, unpackError } from './run-error.js'
+import { RunError } from './run-error.js'
 
 /** Pause before a job is offered again to a server that is away, in milliseconds. */
 const AWAY_MS = 500
@@ -71,6 +68,7 @@ class BullmqExecutor implements ChunkExecutor, AsyncDisposable {
     // A server that is away is waited for; nothing else comes by this way.
     queue.on('error', ignore)
     events.on('error', ignore)
+    events.on('active', ({ jobId }) => this.#blocks.get(jobId)?.begun())
     events.on('completed', ({ jobId, returnvalue }) => this.#blocks.get(jobId)?.completed(returnvalue))
     events.on('failed', ({ jobId, failedReason }) => this.#blocks.get(jobId)?.failed(new Error(failedReason)))
     events.on('progress', ({ jobId, data }) => this.#blocks.get(jobId)?.progress(data))
@@ -101,6 +99,8 @@ class QueueRun {
   readonly #channel: Channel
   readonly #blocks: Map<string, Block>
   readonly #mine = new Set<Block>()
+  /** Beginnings of a chunk that the sink does not count: its worker was lost, and the queue gave it to another one. */
+  readonly #lost = new Map<number, number>()
   readonly #args: string
   #stopping = false
   #sent = 0
@@ -138,11 +138,13 @@ class QueueRun {
   async #send(chunks: ChunkBlock, signal: AbortSignal): Promise<void> {
     const { id: run, job, chunkSize, values } = this.#plan
     const { first, start, end, count } = chunks
+    const attempt = chunks.attempt + (this.#lost.get(first) ?? 0)
     // A chunk that comes again needs an id of its own.
     const id = `${run}-${first}-${count}-${this.#sent++}`
     const { progressMs } = this.#settings
-    const base = { v: VERSION, run, job: job.name, first, start, end, chunkSize, args: this.#args, values, progressMs }
-    const block = new Block(id, base, count, this.#sink, this.#channel.packer)
+    const range = { first, start, end, chunkSize, attempt }
+    const data = { v: VERSION, run, job: job.name, ...range, args: this.#args, values, progressMs }
+    const block = new Block(id, data, count, this.#sink, this.#channel.packer, this.#lost)
     this.#mine.add(block)
     this.#blocks.set(id, block)
     try {
@@ -197,83 +199,6 @@ class QueueRun {
       }
     }
   }
-}
-
-/** Consecutive chunks in the queue, and what is known of them. */
-class Block {
-  readonly id: string
-  readonly data: BlockData
-  readonly over: Promise<void>
-  readonly #count: number
-  readonly #sink: ChunkSink
-  readonly #packer: Packer
-  #resolve: () => void = ignore
-  #seen = false
-  #missed = false
-
-  constructor(id: string, data: BlockData, count: number, sink: ChunkSink, packer: Packer) {
-    this.id = id
-    this.data = data
-    this.#count = count
-    this.#sink = sink
-    this.#packer = packer
-    this.over = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
-  }
-
-  /** No more of it will be heard. */
-  end(): void {
-    this.#resolve()
-  }
-
-  /** It is in the queue, or being worked on. */
-  seen(): void {
-    this.#seen = true
-    this.#missed = false
-  }
-
-  /** It was there and is not: true at the second time, as its result may just be on its way. */
-  missed(): boolean {
-    const twice = this.#missed
-    this.#missed = this.#seen
-    return twice
-  }
-
-  completed(returned: unknown): void {
-    try {
-      const { failed, values, left } = this.#packer.unpack(textIn(returned)) as BlockResult
-      const errors = new Map(failed)
-      const given = new Map(values)
-      const open = new Set(left)
-      for (let k = 0; k < this.#count; k++) {
-        const error = errors.get(k)
-        if (error !== undefined) this.#sink.failed(this.data.first + k, unpackError(error))
-        else if (!open.has(k)) this.#sink.done(this.data.first + k, given.get(k))
-      }
-      this.end()
-    } catch (cause) {
-      this.failed(new Error(`The result of a block cannot be read: ${textOf(cause)}`, { cause }))
-    }
-  }
-
-  failed(error: Error): void {
-    for (let k = 0; k < this.#count; k++) this.#sink.failed(this.data.first + k, error)
-    this.end()
-  }
-
-  /** A worker's board. With values a chunk is done when its value is there, at the end of the block. */
-  progress(data: unknown): void {
-    if (this.data.values || typeof data !== 'string') return
-    const states = fromBase64(data)
-    for (let k = 0; k < this.#count; k++) if (states[k] === DONE) this.#sink.done(this.data.first + k)
-  }
-}
-
-/** Versions of BullMQ differ in whether they have parsed what they hand over. */
-function textIn(returned: unknown): string {
-  if (typeof returned === 'string') return returned.startsWith('"') ? (JSON.parse(returned) as string) : returned
-  throw new TypeError('it is no text')
 }
 
 const AWAY = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH']

@@ -27,6 +27,8 @@ export interface BlockData {
   readonly args: string
   readonly values: boolean
   readonly progressMs: number
+  /** Of its chunks, at the first worker that gets it. */
+  readonly attempt: number
   readonly aborted?: boolean
 }
 
@@ -42,6 +44,8 @@ export interface BlockResult {
 export interface QueueJob {
   readonly id?: string | undefined
   readonly data: BlockData
+  /** How often a worker was given it, this time included. */
+  readonly attemptsStarted: number
   updateData(data: BlockData): Promise<void>
   updateProgress(progress: string): Promise<void>
 }
@@ -61,6 +65,7 @@ export interface JobQueue extends Connected {
 }
 
 export interface QueueEvents extends Connected {
+  on(event: 'active', listener: (event: { jobId: string }) => void): unknown
   on(event: 'completed', listener: (event: { jobId: string; returnvalue: unknown }) => void): unknown
   on(event: 'failed', listener: (event: { jobId: string; failedReason: string }) => void): unknown
   on(event: 'progress', listener: (event: { jobId: string; data: unknown }) => void): unknown

@@ -103,14 +103,15 @@ class BlockWork {
 
   /** Resolves with the packed {@link BlockResult}. What it rejects with fails every chunk of the block. */
   async run(jobs: ReadonlyMap<string, ChunkJob>, pool: ChunkPool): Promise<string> {
-    const { v, job: name, first, start, end, chunkSize, values, progressMs } = this.#data
+    const { v, job: name, first, start, end, chunkSize, values, progressMs, attempt } = this.#data
     if (v !== VERSION) throw new Error(`This worker knows version ${VERSION} of blocks, not ${v}`)
     const job = jobs.get(name)
     if (job === undefined) throw new Error(`This worker has no job "${name}"; it has ${[...jobs.keys()].join(', ')}`)
     const args = this.#packer.unpack(this.#data.args)
     const given = values ? new Given() : undefined
     const options = { start, end, chunkSize, args, onError: 'continue', signal: this.#abort.signal }
-    const run = runBlock(pool, job, options, { first, values: given })
+    const earlier = attempt + this.#job.attemptsStarted - 2 // both count from 1
+    const run = runBlock(pool, job, options, { first, earlier, values: given })
     const ticker = setInterval(() => void this.#tick(run.board), progressMs)
     const errors = new Map<number, PackedError>()
     try {

@@ -15,6 +15,8 @@ type PoolRunOptions = Omit<ThreadOptions, 'resourceLimits' | 'preload' | 'daemon
 export interface BlockOf {
   /** Number of its first chunk in the larger run. */
   readonly first: number
+  /** How often its chunks were begun before, elsewhere. */
+  readonly earlier: number
   /** Gets the values, with the number of the chunk in the block. */
   readonly values: ValueTaker | undefined
 }
@@ -63,7 +65,7 @@ export class ChunkPool implements AsyncDisposable {
     if (spec === undefined) throw new ArgumentError('job', 'what job() or inline() gave', job)
     refuse(options, ['resourceLimits', 'preload', 'daemon', 'executor', 'concurrency'], 'a run in a pool')
     const { run, control } = inThreads(
-      planOf(options, this.workers, this.workers, block?.first),
+      planOf(options, this.workers, this.workers, block),
       spec,
       this.#threads,
       false,

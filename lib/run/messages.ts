@@ -45,6 +45,8 @@ export interface RunMessage {
   readonly chunkSize: number
   /** Number of the run's first chunk. */
   readonly firstChunk: number
+  /** Attempts of its chunks before this run. */
+  readonly earlier: number
   readonly job: JobSpec
   readonly args: unknown
   readonly retries: number

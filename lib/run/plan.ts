@@ -25,6 +25,8 @@ export interface Plan {
   readonly count: number
   /** Number of the first chunk: not 0 where the run is a block of a larger one. */
   readonly first: number
+  /** Attempts of its chunks elsewhere, before this run: not 0 only for a block that comes again, which has no `retries`. */
+  readonly earlier: number
   readonly lanes: number
   readonly retries: number
   readonly delayMs: number
@@ -38,10 +40,13 @@ export interface Plan {
   readonly args: unknown
 }
 
+/** A run that is not a block of a larger one. */
+const ALONE: Pick<Plan, 'first' | 'earlier'> = { first: 0, earlier: 0 }
+
 type AnyOptions = LocalOptions & ThreadOptions & { args?: unknown }
 
 /** Makes a plan, or throws `MILL_INVALID_ARGUMENT`, `MILL_RUN_RESUME`, `MILL_RUN_ARGS`. `threads`: how many unless said, `atMost`: there are. */
-export function planOf(given: unknown, threads: number | undefined, atMost = MAX_LANES, first = 0): Plan {
+export function planOf(given: unknown, threads: number | undefined, atMost = MAX_LANES, block = ALONE): Plan {
   if (typeof given !== 'object' || given === null) throw new ArgumentError('options', 'an object', given)
   const options = given as AnyOptions
   const range = checkRange(options, 'options')
@@ -66,7 +71,8 @@ export function planOf(given: unknown, threads: number | undefined, atMost = MAX
     ...range,
     chunkSize,
     count,
-    first,
+    first: block.first,
+    earlier: block.earlier,
     lanes,
     retries,
     delayMs,

@@ -171,7 +171,8 @@ export class ExecutorEngine implements Engine, ChunkSink {
     const again = this.#again.shift()
     if (again !== undefined) {
       this.#handOut(again.index, again.attempt)
-      return { first: again.index, count: 1, ...rangeOf(this.#control, again.index, again.index) }
+      const { index, attempt } = again
+      return { first: index, count: 1, ...rangeOf(this.#control, index, index), attempt }
     }
     const first = board.claim()
     if (first < 0) return undefined
@@ -183,7 +184,7 @@ export class ExecutorEngine implements Engine, ChunkSink {
       Atomics.store(board.control, NEXT, last + 1)
       this.#handOut(last, 1)
     }
-    return { first, count: last + 1 - first, ...rangeOf(this.#control, first, last) }
+    return { first, count: last + 1 - first, ...rangeOf(this.#control, first, last), attempt: 1 }
   }
 
   #handOut(index: number, attempt: number): void {

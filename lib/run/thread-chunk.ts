@@ -23,7 +23,7 @@ export class ThreadChunk implements Chunk<unknown> {
     this.at = at
     this.start = run.start + at * run.chunkSize
     this.end = run.end - this.start <= run.chunkSize ? run.end : this.start + run.chunkSize
-    this.attempt = attempt
+    this.attempt = run.earlier + attempt
     this.worker = run.slot
     this.state = state
     this.#run = run

@@ -215,6 +215,7 @@ export class ThreadEngine implements Engine, ThreadUser {
       end: plan.end,
       chunkSize: plan.chunkSize,
       firstChunk: plan.first,
+      earlier: plan.earlier,
       job: this.#spec,
       args: plan.args,
       retries: plan.retries,

@@ -1,8 +1,11 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import test from 'ava'
+import test, { type ExecutionContext } from 'ava'
 import {
   type BullmqOptions,
   bullmqExecutor,
@@ -31,7 +34,8 @@ const slow = job<typeof Jobs.slow>(jobs, 'slow')
 const busy = job<typeof Jobs.busy>(jobs, 'busy')
 const faulty = job<typeof Jobs.faulty>(jobs, 'faulty')
 const echo = job<typeof Jobs.echo>(jobs, 'echo')
-const all = [squares, slow, busy, faulty, echo]
+const attempts = job<typeof Jobs.attempts>(jobs, 'attempts')
+const all = [squares, slow, busy, faulty, echo, attempts]
 
 test.before(async () => {
   redis = await startRedis()
@@ -39,6 +43,13 @@ test.before(async () => {
 test.after.always(async () => {
   await redis?.stop()
 })
+
+/** A file that a chunk makes when it begins. */
+function markOf(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-bullmq-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return join(folder, 'mark')
+}
 
 const optionsOf = (more: Partial<BullmqOptions> = {}): BullmqOptions => ({
   connection: { host: redis.host, port: redis.port, maxRetriesPerRequest: null },
@@ -68,10 +79,11 @@ async function world(workers: number, more: Partial<BullmqOptions>, use: (world:
 }
 
 /** A worker in a process of its own. */
-async function child(options: BullmqOptions): Promise<ChildProcessWithoutNullStreams> {
+async function child(t: ExecutionContext, options: BullmqOptions): Promise<ChildProcessWithoutNullStreams> {
   const path = fileURLToPath(new URL('../fixtures/bullmq-worker-child.js', import.meta.url))
   const args = { port: redis.port, queue: options.queue, lockMs: options.lockMs ?? 30_000 }
   const started = spawn(process.execPath, [path, JSON.stringify(args)])
+  t.teardown(() => started.kill('SIGKILL'))
   started.stderr.pipe(process.stderr)
   await within(once(started.stdout, 'data'), 'the worker is ready')
   return started
@@ -146,6 +158,18 @@ test.serial('a chunk that fails is tried again, then fails with what it threw', 
   }),
 )
 
+test.serial('chunk.attempt is the true one: it counts what failed before', (t) =>
+  world(2, { blockChunks: 5 }, async ({ executor }) => {
+    const run = runChunked(attempts, { end: 12, chunkSize: 1, retries: 2, executor, args: { from: 3, ms: 0 } })
+    t.deepEqual(await within(gather(run.values({ window: 12 })), 'values'), new Array<number>(12).fill(3))
+    t.like(await run, { done: 12, retried: 24 })
+    const early = runChunked(attempts, { end: 2, chunkSize: 1, retries: 1, executor, args: { from: 3, ms: 0 } })
+    const error = (await failure(early)) as RunError
+    t.is(error.chunk?.attempts, 2)
+    t.is((error.cause as Error).message, 'attempt 2 is too early')
+  }),
+)
+
 test.serial("onError 'stop': what is in the queue and nobody has begun is taken back", (t) =>
   world(1, { blockChunks: 1, maxBlocks: 50 }, async ({ executor, options }) => {
     const run = runChunked(faulty, { end: 400, chunkSize: 1, executor, args: { every: 3 } })
@@ -163,7 +187,7 @@ test.serial('a job that the workers do not have fails its chunks and says what t
     const run = runChunked(job<typeof Jobs.never>(jobs, 'never'), { end: 3, chunkSize: 1, executor, args: { ms: 1 } })
     const error = (await failure(run)) as RunError
     t.is(error.code, 'MILL_RUN_CHUNK')
-    t.regex(String((error.cause as Error).message), /no job "never".*squares, slow, busy, faulty, echo/)
+    t.regex(String((error.cause as Error).message), /no job "never".*squares, slow, busy, faulty, echo, attempts/)
   }),
 )
 
@@ -218,17 +242,35 @@ test.serial('a block longer than the lock is not begun twice', (t) =>
 test.serial('R1: a worker process killed in the middle of its block: another one does it', async (t) => {
   const options = optionsOf({ blockChunks: 20, lockMs: 500 })
   await using executor = bullmqExecutor(options)
-  const first = await child(options)
-  const run = runChunked(slow, { end: 80, chunkSize: 1, executor, args: { ms: 20 } })
+  const first = await child(t, options)
+  const mark = markOf(t)
+  const run = runChunked(slow, { end: 80, chunkSize: 1, executor, args: { ms: 20, mark } })
   const values = gather(run.values({ window: 80 }))
-  await wait(300)
+  await until(() => existsSync(mark), 'a chunk has begun')
   first.kill('SIGKILL')
-  const second = await child(options)
+  const second = await child(t, options)
   t.deepEqual(
     await within(values, 'values', 60_000),
     Array.from({ length: 80 }, (_, i) => i),
   )
   t.like(await within(run, 'run'), { done: 80, failed: 0 })
+  second.stdin.end()
+  t.deepEqual(await within(once(second, 'exit'), 'the worker ends'), [0, null])
+})
+
+test.serial('chunk.attempt counts workers that were lost, and what fails after that goes on from there', async (t) => {
+  const options = optionsOf({ blockChunks: 4, lockMs: 500 })
+  await using executor = bullmqExecutor(options)
+  const first = await child(t, options)
+  const args = { from: 4, ms: 300, mark: markOf(t) }
+  const run = runChunked(attempts, { end: 4, chunkSize: 1, retries: 2, executor, args })
+  const values = gather(run.values({ window: 4 }))
+  await until(() => existsSync(args.mark), 'a chunk has begun')
+  first.kill('SIGKILL')
+  const second = await child(t, options)
+  // 1 died with its worker, 2 and 3 failed.
+  t.deepEqual(await within(values, 'values', 60_000), [4, 4, 4, 4])
+  t.like(await within(run, 'run'), { done: 4, retried: 8 })
   second.stdin.end()
   t.deepEqual(await within(once(second, 'exit'), 'the worker ends'), [0, null])
 })
