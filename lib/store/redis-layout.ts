@@ -8,10 +8,12 @@ export interface RedisMap {
   readonly partitionBy: 'key' | 'first'
 }
 
-/** The two keys of a part of a map, on one node: a hash from key to record, and a sorted set of the keys for their order. */
-export function partKeys(prefix: string, { id }: RedisMap, part: number): [hash: string, order: string] {
+/** The keys of a part of a map, on one node: its hash from key to record, a sorted set of the keys, and its gate. */
+export type PartKeys = [hash: string, order: string, gate: string]
+
+export function partKeys(prefix: string, id: number, part: number): PartKeys {
   const tag = `{${prefix}:${id.toString(36)}:${part.toString(36)}}`
-  return [`${tag}h`, `${tag}z`]
+  return [`${tag}h`, `${tag}z`, `${tag}g`]
 }
 
 /** Which part a key lies in. */

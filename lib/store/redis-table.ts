@@ -3,7 +3,7 @@ import { compareBytes } from '../base/bytes.js'
 import { ArgumentError, StoreError } from '../base/errors.js'
 import { type Bounds, bounds } from './range.js'
 import { type RedisClient, Script, storeFailure, type Word, wordOf } from './redis-client.js'
-import { partKeys, partOf, type RedisMap } from './redis-layout.js'
+import { type PartKeys, partKeys, partOf, type RedisMap } from './redis-layout.js'
 
 /** As long as operations can say. */
 export const MOST_KEY = 0xffff
@@ -28,31 +28,41 @@ export interface RedisOwner {
   readonly client: RedisClient
   readonly prefix: string
   check(): void
+  /** Whether a map is still the one of its name; not from memory. */
+  isThere(table: RedisTable): Promise<boolean>
 }
 
 /** A map over the parts of a cluster. */
 export class RedisTable implements StoreTable {
   readonly id: number
+  readonly name: string
   readonly config: TableConfig
   readonly map: RedisMap
-  /** It was dropped by this store; others may only find out by looking. */
+  /** It was dropped by this store, or a write has found that it was. */
   dropped = false
   readonly #owner: RedisOwner
 
-  constructor(owner: RedisOwner, id: number, config: TableConfig, map: RedisMap) {
+  constructor(owner: RedisOwner, id: number, name: string, config: TableConfig, map: RedisMap) {
     this.#owner = owner
     this.id = id
+    this.name = name
     this.config = config
     this.map = map
   }
 
-  /** Throws `MILL_MAP_MISSING` once it was dropped here. */
+  /** Throws `MILL_MAP_MISSING` once it is known that it was dropped. */
   checkWritable(): void {
     if (this.dropped) throw new StoreError('MILL_MAP_MISSING', 'The map was dropped', { path: this.#owner.prefix })
   }
 
-  keysOf(part: number): [hash: string, order: string] {
-    return partKeys(this.#owner.prefix, this.map, part)
+  keysOf(part: number): PartKeys {
+    return partKeys(this.#owner.prefix, this.map.id, part)
+  }
+
+  /** Asks the cluster. */
+  async isThere(): Promise<boolean> {
+    if (!this.dropped) this.dropped = !(await this.#owner.isThere(this))
+    return !this.dropped
   }
 
   async getMany(

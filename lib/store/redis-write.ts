@@ -1,7 +1,8 @@
 import { StoreError } from '../base/errors.js'
 import { ABSENT, CLEAR, CONDITION, DELETE, GROUP, OperationCursor, SET, WANTS_RESULT } from './operations.js'
 import { type RedisClient, Script, storeFailure, type Word, wordOf } from './redis-client.js'
-import { partOf } from './redis-layout.js'
+import { OPEN, openGate } from './redis-gate.js'
+import { type PartKeys, partOf } from './redis-layout.js'
 import type { RedisTable } from './redis-table.js'
 
 /** Operations and bytes that one call of the script gets: what a node does without looking at anybody else. */
@@ -12,9 +13,11 @@ const REPLICAS_MS = 5000
 
 /**
  * Four words an operation: kind and condition, key, value, expected value. Of a group the second word says how many
- * operations belong to it. Returns 1 or 0 for each operation, or group, that stands alone.
+ * operations belong to it. Returns 1 or 0 for each operation, or group, that stands alone; false, and nothing is done, if
+ * the gate of the part is not open.
  */
 const APPLY = new Script(`
+if redis.call('GET', KEYS[3]) ~= '${OPEN}' then return false end
 local hash, order = KEYS[1], KEYS[2]
 local function holds(at)
   local condition = string.sub(ARGV[at], 2, 2)
@@ -53,7 +56,8 @@ return results
 
 /** What one part is to do. */
 interface PartWork {
-  readonly keys: readonly string[]
+  readonly table: RedisTable
+  readonly keys: PartKeys
   readonly calls: Call[]
 }
 
@@ -88,13 +92,13 @@ export class RedisWriter {
     return results
   }
 
-  async #inTurn({ keys, calls }: PartWork, results: Uint8Array): Promise<void> {
-    const [place] = keys as [string]
+  async #inTurn({ table, keys, calls }: PartWork, results: Uint8Array): Promise<void> {
+    const [place] = keys
     const before = this.#last.get(place)
     const mine = (async () => {
       await before?.catch(() => {}) // its own caller has been told
       for (const { words, places } of calls) {
-        const done = await this.#apply(keys, words)
+        const done = await this.#apply(table, keys, words)
         for (const [i, at] of places.entries()) {
           // Of what is done in every part, `clear`, all must have been.
           if (at >= 0) results[at] = (results[at] as number) & (done[i] as number)
@@ -109,18 +113,30 @@ export class RedisWriter {
     }
   }
 
-  async #apply(keys: readonly string[], words: readonly Word[]): Promise<number[]> {
-    if (this.#replicas === 0) return (await APPLY.run(this.#client, keys, words)) as number[]
+  async #apply(table: RedisTable, keys: PartKeys, words: readonly Word[]): Promise<number[]> {
+    const [, , gate] = keys
+    for (;;) {
+      const done = await this.#ask(keys, words)
+      if (done !== null) return done
+      await openGate(this.#client, gate, () => table.isThere())
+    }
+  }
+
+  /** Null: the gate is not open. */
+  async #ask(keys: PartKeys, words: readonly Word[]): Promise<number[] | null> {
+    if (this.#replicas === 0) return (await APPLY.run(this.#client, keys, words)) as number[] | null
     const commands = [APPLY.command(keys, words), ['wait', this.#replicas, REPLICAS_MS]]
     const answers = await this.#client.pipeline(commands).exec()
     const [applied, waited] = answers ?? []
     for (const [error] of answers ?? []) if (error) throw error
+    const done = applied?.[1] as number[] | null
+    if (done === null) return null
     const copies = Number(waited?.[1] ?? 0)
     if (copies < this.#replicas) {
       const message = `Only ${copies} of ${this.#replicas} replicas have it after ${REPLICAS_MS} ms`
       throw new StoreError('MILL_STORE_UNAVAILABLE', `${message}; it is written on the node itself`)
     }
-    return (applied as [null, number[]])[1]
+    return done
   }
 }
 
@@ -178,7 +194,7 @@ class Plan {
     const keys = table.keysOf(part)
     let work = this.parts.get(keys[0])
     if (work === undefined) {
-      work = { keys, calls: [] }
+      work = { table, keys, calls: [] }
       this.parts.set(keys[0], work)
     }
     let call = work.calls.at(-1)

@@ -1,17 +1,10 @@
-import { randomBytes } from 'node:crypto'
 import type { Operations, Store, StoreCapabilities, StoreLease, StoreTable, TableConfig } from '../../types/store.js'
-import { ArgumentError, StoreError } from '../base/errors.js'
+import { StoreError } from '../base/errors.js'
 import { checkOperations } from './apply.js'
 import { FIRST_MAP } from './ids.js'
-import {
-  checkRedisOptions,
-  openClient,
-  type RedisClient,
-  type RedisOptions,
-  Script,
-  storeFailure,
-} from './redis-client.js'
-import type { RedisMap } from './redis-layout.js'
+import { RedisCatalog } from './redis-catalog.js'
+import { checkRedisOptions, openClient, type RedisClient, type RedisOptions, storeFailure } from './redis-client.js'
+import { takeLease } from './redis-lease.js'
 import { MOST_KEY, type RedisOwner, RedisTable } from './redis-table.js'
 import { RedisWriter } from './redis-write.js'
 import { checkTableName } from './scan.js'
@@ -25,33 +18,6 @@ const CAPABILITIES: StoreCapabilities = {
   maxValueBytes: 0x1fff_ffff,
 }
 
-const FORMAT = { format: 'millrace-map', version: 1 }
-
-/** The record of a map; made, with a number that was never used, if a configuration is given and it is not there. */
-const MAP = new Script(`
-local format = redis.call('HGET', KEYS[1], 'format')
-if not format then
-  if ARGV[2] == '' then return { false, false } end
-  redis.call('HSET', KEYS[1], 'format', ARGV[3])
-  format = ARGV[3]
-end
-local record = redis.call('HGET', KEYS[1], 'map:' .. ARGV[1])
-if record or ARGV[2] == '' then return { format, record } end
-record = '{"id":' .. redis.call('HINCRBY', KEYS[1], 'maps', 1) .. ',' .. ARGV[2]
-redis.call('HSET', KEYS[1], 'map:' .. ARGV[1], record)
-return { format, record }
-`)
-
-const RELEASE = new Script(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-`)
-
-const RENEW = new Script(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0
-`)
-
 /**
  * A store over a Redis or Valkey cluster, for maps that many machines share. Each map is cut into parts by its keys, and
  * a batch is all or nothing within a part. No snapshots; all keys and values are in the memory of the nodes; replication
@@ -64,10 +30,6 @@ return 0
  */
 export function redisStore(options: RedisOptions): Store {
   return new RedisStore(options)
-}
-
-interface MapRecord extends RedisMap {
-  readonly config: TableConfig
 }
 
 class RedisStore implements Store {
@@ -90,18 +52,15 @@ class RedisStore implements Store {
 
   async table(name: string, config?: TableConfig): Promise<StoreTable | undefined> {
     checkTableName(name)
-    return this.#run(async ({ client, owner }) => {
+    return this.#run(async ({ catalog, owner }) => {
       const { partitions, partitionBy } = this.#fresh
-      const rest = config === undefined ? '' : JSON.stringify({ partitions, partitionBy, config }).slice(1)
-      const words = [name, rest, JSON.stringify(FORMAT)]
-      const [format, text] = (await MAP.run(client, [this.#meta], words)) as (Uint8Array | null)[]
-      if (format) this.#checkFormat(String(format))
-      if (!text) return undefined
-      const { config: own, ...map } = this.#read(String(text)) as MapRecord
+      const record = await catalog.record(name, config && { partitions, partitionBy, config })
+      if (record === undefined) return undefined
+      const { config: own, ...map } = record
       const known = this.#byName.get(name)
       if (known !== undefined && known.map.id === map.id && !known.dropped) return known
       if (this.#nextId > 0xffff) throw new StoreError('MILL_TOO_MANY', 'Too many maps for one store', { limit: 0xffff })
-      const table = new RedisTable(owner, this.#nextId++, own, map)
+      const table = new RedisTable(owner, this.#nextId++, name, own, map)
       this.#byName.set(name, table)
       this.#byId.set(table.id, table)
       return table
@@ -109,23 +68,17 @@ class RedisStore implements Store {
   }
 
   tables(): Promise<string[]> {
-    return this.#run(async ({ client }) => {
-      const fields = (await client.callBuffer('HKEYS', this.#meta)) as Uint8Array[]
-      const names = fields.map(String).filter((field) => field.startsWith('map:'))
-      return names.map((field) => field.slice('map:'.length)).sort()
-    })
+    return this.#run(({ catalog }) => catalog.names())
   }
 
   async drop(name: string): Promise<boolean> {
     const table = (await this.table(name)) as RedisTable | undefined
     if (table === undefined) return false
-    return this.#run(async ({ client }) => {
-      const gone = (await client.callBuffer('HDEL', this.#meta, `map:${name}`)) as number
+    return this.#run(async ({ catalog }) => {
+      const gone = await catalog.drop(name, table.map)
       table.dropped = true
       this.#byName.delete(name)
-      const parts = Array.from({ length: table.map.partitions }, (_, part) => table.keysOf(part))
-      await Promise.all(parts.map((keys) => client.callBuffer('UNLINK', ...keys)))
-      return gone === 1
+      return gone
     })
   }
 
@@ -137,30 +90,8 @@ class RedisStore implements Store {
     return this.#run(({ writer }) => writer.write(bytes, (id) => this.#tableOf(id)))
   }
 
-  async lease(key: Uint8Array, ttlMs: number): Promise<StoreLease | undefined> {
-    if (!(Number.isFinite(ttlMs) && ttlMs > 0)) throw new ArgumentError('ttlMs', 'a number above 0', ttlMs)
-    return this.#run(async ({ client }) => {
-      const place = `{${this.#options.prefix}}lease:${Buffer.from(key).toString('hex')}`
-      const token = randomBytes(16).toString('hex')
-      const ms = Math.ceil(ttlMs)
-      const taken = await client.callBuffer('SET', place, token, 'NX', 'PX', ms)
-      if (taken === null) return undefined
-      let held = true
-      return {
-        key: key.slice(),
-        takenOver: false, // time alone decides, and leaves no trace
-        renew: () =>
-          this.#run(async () => {
-            if (held) held = (await RENEW.run(client, [place], [token, ms])) === 1
-            return held
-          }),
-        release: () =>
-          this.#run(async () => {
-            if (held) await RELEASE.run(client, [place], [token])
-            held = false
-          }),
-      }
-    })
+  lease(key: Uint8Array, ttlMs: number): Promise<StoreLease | undefined> {
+    return takeLease((work) => this.#run(({ client }) => work(client)), this.#options.prefix, key, ttlMs)
   }
 
   close(): Promise<void> {
@@ -173,10 +104,6 @@ class RedisStore implements Store {
   }
 
   // ---- inside -------------------------------------------------------------------------------------------------------
-
-  get #meta(): string {
-    return `{${this.#options.prefix}}meta`
-  }
 
   /** Runs a call; `close` waits for it. */
   async #run<T>(work: (connected: Connected) => Promise<T>): Promise<T> {
@@ -196,8 +123,15 @@ class RedisStore implements Store {
   async #open(): Promise<Connected> {
     try {
       const { client, own } = await openClient(this.#options)
-      const owner: RedisOwner = { client, prefix: this.#options.prefix, check: () => this.#check() }
-      return { client, own, owner, writer: new RedisWriter(client, this.#fresh.replicas) }
+      const { prefix } = this.#options
+      const catalog = new RedisCatalog(client, prefix, this.name)
+      const isThere = async ({ name, map }: RedisTable) => (await catalog.record(name))?.id === map.id
+      const owner: RedisOwner = { client, prefix, check: () => this.#check(), isThere }
+      // A bonus for the cluster: who opens the store after us does it otherwise.
+      const sweeping = catalog.sweep().catch(() => {})
+      this.#under.add(sweeping)
+      void sweeping.then(() => this.#under.delete(sweeping))
+      return { client, own, catalog, owner, writer: new RedisWriter(client, this.#fresh.replicas) }
     } catch (error) {
       this.#opening = undefined
       throw error
@@ -229,27 +163,6 @@ class RedisStore implements Store {
     if (table === undefined) throw new StoreError('MILL_MAP_MISSING', 'There is no such map', { path: this.name })
     return table
   }
-
-  #read(text: string): unknown {
-    try {
-      return JSON.parse(text)
-    } catch (cause) {
-      const reason = 'its records cannot be read'
-      throw new StoreError('MILL_MAP_DAMAGED', `${this.name}: ${reason}`, { path: this.name, reason, cause })
-    }
-  }
-
-  #checkFormat(text: string): void {
-    const found = this.#read(text) as Partial<typeof FORMAT>
-    if (found.format === FORMAT.format && found.version === FORMAT.version) return
-    const expected = FORMAT.version
-    throw new StoreError('MILL_MAP_MISMATCH', `${this.name} is of another version of the format`, {
-      path: this.name,
-      field: 'version',
-      expected,
-      found: found.version,
-    })
-  }
 }
 
 /** How long the nodes may take to say goodbye, in milliseconds. */
@@ -258,6 +171,7 @@ const GOODBYE_MS = 2000
 interface Connected {
   readonly client: RedisClient
   readonly own: boolean
+  readonly catalog: RedisCatalog
   readonly owner: RedisOwner
   readonly writer: RedisWriter
 }

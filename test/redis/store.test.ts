@@ -2,13 +2,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
+import { Redis } from 'ioredis'
 import { openFolder } from '../../lib/store/folder.js'
 import { memoryStore } from '../../lib/store/memory.js'
 import { Arena } from '../../lib/store/operations.js'
 import { redisStore } from '../../lib/store/redis.js'
 import type { Store, StoreTable } from '../../types/store.js'
 import { all, storeContract } from '../compliance/store-contract.js'
-import { agrees, type RedisCluster, startCluster } from '../fixtures/redis.js'
+import { agrees, type RedisCluster, startCluster, tell } from '../fixtures/redis.js'
 import { codeOf, failure, within } from '../fixtures/stream-kit.js'
 
 // The store over a real cluster of three nodes. `npm run test:redis`.
@@ -145,6 +146,108 @@ test.serial('counters made by conditional writes of four clients are exact', asy
   const table = (await first.table('')) as StoreTable
   t.is(Buffer.from((await table.getMany([key]))[0] as Uint8Array).toString(), '200')
   await Promise.all(clients.map((store) => store.close()))
+})
+
+/** Keys of a prefix on all nodes. */
+async function keysOf(prefix: string): Promise<string[]> {
+  const lists = await Promise.all(cluster.nodes.map(({ port }) => keysAt(port)))
+  return lists
+    .flat()
+    .filter((key) => key.startsWith(`{${prefix}}`) || key.startsWith(`{${prefix}:`))
+    .sort()
+}
+
+async function keysAt(port: number): Promise<string[]> {
+  const client = new Redis({ host: '127.0.0.1', port })
+  try {
+    return await client.keys('*')
+  } finally {
+    client.disconnect()
+  }
+}
+
+const prefixOf = (store: Store): string => store.name.slice('redis '.length)
+
+test.serial('a map that is dropped while others write to it leaves nothing behind', async (t) => {
+  t.timeout(120_000)
+  await using mine = redis({ partitions: 8 })
+  const prefix = prefixOf(mine)
+  const others = [1, 2, 3].map(() => redisStore({ nodes: nodes(), prefix }))
+  for (let round = 0; round < 15; round++) {
+    await mine.table('', CONFIG)
+    const tables = await Promise.all(others.map((store) => store.table('')))
+    let written = 0
+    const codes = Promise.all(
+      others.map(async (store, n) => {
+        const table = tables[n] as StoreTable
+        return codeOf(
+          await failure(async () => {
+            for (let i = 0; i < 100_000; i++, written++) await store.write(fill(table, [[`key ${i % 50}`, `${i}`]]))
+          }),
+        )
+      }),
+    )
+    // Early, and the gates are just being opened; later, and all is under way.
+    while (written < round * 4) await new Promise((resolve) => setTimeout(resolve, 1))
+    t.true(await mine.drop(''))
+    t.deepEqual(await within(codes, 'writers'), new Array(3).fill('MILL_MAP_MISSING'))
+    const left = (await keysOf(prefix)).filter((key) => !key.endsWith('}g'))
+    t.deepEqual(left, [`{${prefix}}meta`], 'nothing but the record of all maps')
+  }
+  await Promise.all(others.map((store) => store.close()))
+  // An opening that was announced, and came too late, goes by itself.
+  let left = await keysOf(prefix)
+  for (let i = 0; i < 150 && left.length > 1; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    left = await keysOf(prefix)
+  }
+  t.deepEqual(left, [`{${prefix}}meta`])
+})
+
+test.serial('a drop that broke off in the middle is finished by who opens the store next', async (t) => {
+  const cut = new Redis.Cluster(nodes())
+  t.teardown(() => cut.disconnect())
+  const client = new Proxy(cut, {
+    get(own, name) {
+      const value = Reflect.get(own, name, own) as unknown
+      if (typeof value !== 'function') return value
+      if (name !== 'callBuffer') return value.bind(own)
+      return (command: string, ...words: never[]) =>
+        command === 'UNLINK' ? Promise.reject(new Error('cut off')) : own.callBuffer(command, ...words)
+    },
+  })
+  await using mine = redis({ client })
+  const prefix = prefixOf(mine)
+  const table = (await mine.table('', CONFIG)) as StoreTable
+  await mine.write(
+    fill(
+      table,
+      Array.from({ length: 300 }, (_, i) => [`${i}`, 'x']),
+    ),
+  )
+  t.is(codeOf(await failure(mine.drop(''))), 'MILL_STORE_UNAVAILABLE')
+  t.true((await keysOf(prefix)).length > 100)
+  t.deepEqual(await mine.tables(), [])
+  await using other = redisStore({ nodes: nodes(), prefix })
+  t.deepEqual(await other.tables(), [])
+  for (let i = 0; i < 100 && (await keysOf(prefix)).length > 1; i++) await new Promise((go) => setTimeout(go, 50))
+  t.deepEqual(await keysOf(prefix), [`{${prefix}}meta`])
+  t.is(codeOf(await failure(mine.write(fill(table, [['a', 'b']])))), 'MILL_MAP_MISSING')
+})
+
+test.serial('a node that has lost its memory is written to again', async (t) => {
+  await using store = redis()
+  const table = (await store.table('', CONFIG)) as StoreTable
+  const entries = Array.from({ length: 300 }, (_, i) => [`${i}`, 'x'] as const)
+  await store.write(fill(table, entries))
+  for (const { port } of cluster.nodes) {
+    // Not where the records are: without them there is no map.
+    if ((await keysAt(port)).some((key) => key === `{${prefixOf(store)}}meta`)) continue
+    await tell(port, ['FLUSHALL'])
+  }
+  t.true((await table.count()) < 300)
+  await store.write(fill(table, entries))
+  t.is(await table.count(), 300)
 })
 
 test.serial('a node that is killed: typed errors; it comes back: the same client goes on', async (t) => {
