@@ -1,17 +1,5 @@
-import { createHash } from 'node:crypto'
 import { ArgumentError, isMillraceError, StoreError } from '../base/errors.js'
-
-/** What commands are made of. */
-export type Word = string | number | Uint8Array
-
-/** What is used of ioredis, spelled out: our declarations must not name the types of a package that may be absent. */
-export interface RedisClient {
-  callBuffer(command: string, ...words: Word[]): Promise<unknown>
-  pipeline(commands: readonly (readonly Word[])[]): { exec(): Promise<[Error | null, unknown][] | null> }
-  on(event: 'error', listener: (error: Error) => void): unknown
-  quit(): Promise<unknown>
-  disconnect(): void
-}
+import { ANSWER_MS, type RedisClient, RedisLink } from './redis-link.js'
 
 /** Where a store over Redis or Valkey lies. */
 export interface RedisOptions {
@@ -34,14 +22,14 @@ export interface RedisOptions {
   readonly options?: object
 }
 
-/** Attempts of a command before its promise rejects: about five seconds with the pauses of ioredis. */
+/** Attempts of a command at a node that refuses it or goes away: some seconds with the pauses. */
 const RETRIES = 10
+/** Milliseconds after which a node that answers nothing is given up, and its connection made anew. */
+const SILENCE_MS = 5000
 
 /** A client of our own, or the one that was given. Rejects with `MILL_PACKAGE_MISSING`. */
-export async function openClient(
-  options: RedisOptions,
-): Promise<{ readonly client: RedisClient; readonly own: boolean }> {
-  if (options.client !== undefined) return { client: options.client as RedisClient, own: false }
+export async function openLink(options: RedisOptions): Promise<RedisLink> {
+  if (options.client !== undefined) return new RedisLink(options.client as RedisClient, false)
   const { Cluster } = await loadIoredis()
   const { redisOptions, ...rest } = (options.options ?? {}) as { redisOptions?: object }
   const client = new Cluster(options.nodes, {
@@ -50,10 +38,16 @@ export async function openClient(
     retryDelayOnClusterDown: 300,
     slotsRefreshTimeout: 2000,
     ...rest,
-    redisOptions: { maxRetriesPerRequest: RETRIES, connectTimeout: 3000, ...redisOptions },
+    // Without the time-outs a link that is cut is found out by the system, after a quarter of an hour.
+    redisOptions: {
+      maxRetriesPerRequest: RETRIES,
+      connectTimeout: 3000,
+      socketTimeout: SILENCE_MS,
+      commandTimeout: ANSWER_MS,
+      ...redisOptions,
+    },
   })
-  client.on('error', () => {}) // every command tells by itself
-  return { client, own: true }
+  return new RedisLink(client, true)
 }
 
 interface Ioredis {
@@ -99,32 +93,6 @@ export function checkRedisOptions(
 function isNode(node: unknown): boolean {
   const { host, port } = (node ?? {}) as { host?: unknown; port?: unknown }
   return typeof host === 'string' && Number.isSafeInteger(port)
-}
-
-/** A script of Lua, known by its hash once a node has seen it. */
-export class Script {
-  readonly #text: string
-  readonly #hash: string
-
-  constructor(text: string) {
-    this.#text = text
-    this.#hash = createHash('sha1').update(text).digest('hex')
-  }
-
-  /** Runs it where the keys lie. */
-  async run(client: RedisClient, keys: readonly string[], words: readonly Word[]): Promise<unknown> {
-    try {
-      return await client.callBuffer('EVALSHA', this.#hash, keys.length, ...keys, ...words)
-    } catch (error) {
-      if (!String((error as Error | undefined)?.message).startsWith('NOSCRIPT')) throw error
-      return client.callBuffer('EVAL', this.#text, keys.length, ...keys, ...words)
-    }
-  }
-
-  /** The same as a command of a pipeline. */
-  command(keys: readonly string[], words: readonly Word[]): readonly Word[] {
-    return ['eval', this.#text, keys.length, ...keys, ...words]
-  }
 }
 
 /** What a client says, in our words. `written`: it may be that the operation was done. */

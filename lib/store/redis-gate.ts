@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { sleep } from '../base/abort.js'
 import { StoreError } from '../base/errors.js'
-import { type RedisClient, Script } from './redis-client.js'
+import { type RedisLink, Script } from './redis-link.js'
 
 // A part of a map is written to only while its gate is open: a key beside it, which the script of every write looks at.
 // Whoever drops a map takes away first its record, which lies on another node, then each part with its gate, in one
@@ -37,12 +37,12 @@ return 0
  *
  * Rejects with `MILL_MAP_MISSING` if the map was dropped.
  */
-export async function openGate(client: RedisClient, gate: string, isThere: () => Promise<boolean>): Promise<void> {
+export async function openGate(link: RedisLink, gate: string, isThere: () => Promise<boolean>): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const token = randomBytes(16).toString('hex')
-    if ((await ANNOUNCE.run(client, [gate], [token, OPENING_MS])) === 1) return
+    if ((await ANNOUNCE.run(link, [gate], [token, OPENING_MS])) === 1) return
     if (!(await isThere())) throw new StoreError('MILL_MAP_MISSING', 'The map was dropped')
-    if ((await FINISH.run(client, [gate], [token])) === 1) return
+    if ((await FINISH.run(link, [gate], [token])) === 1) return
     await sleep(Math.random() * Math.min(LONGEST_PAUSE_MS, 2 ** attempt))
   }
   throw new StoreError('MILL_STORE_UNAVAILABLE', 'A part of the map cannot be opened: others are at it too')

@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import type { StoreLease } from '../../types/store.js'
 import { ArgumentError } from '../base/errors.js'
-import { type RedisClient, Script } from './redis-client.js'
+import { type RedisLink, Script } from './redis-link.js'
+
+/** 1: it is ours; it may have been before, if the command comes twice. */
+const TAKE = new Script(`
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+if redis.call('GET', KEYS[1]) == ARGV[1] then return 1 end
+return 0
+`)
 
 const RELEASE = new Script(`
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
@@ -14,7 +21,7 @@ return 0
 `)
 
 /** Runs a call of the store: it may be closed by then. */
-type Run = <T>(work: (client: RedisClient) => Promise<T>) => Promise<T>
+type Run = <T>(work: (link: RedisLink) => Promise<T>) => Promise<T>
 
 /** A lease by time alone: a key with a token that goes by itself. Undefined: somebody has it. */
 export async function takeLease(
@@ -27,20 +34,19 @@ export async function takeLease(
   const place = `{${prefix}}lease:${Buffer.from(key).toString('hex')}`
   const token = randomBytes(16).toString('hex')
   const ms = Math.ceil(ttlMs)
-  const taken = await run((client) => client.callBuffer('SET', place, token, 'NX', 'PX', ms))
-  if (taken === null) return undefined
+  if ((await run((link) => TAKE.run(link, [place], [token, ms]))) !== 1) return undefined
   let held = true
   return {
     key: key.slice(),
     takenOver: false, // time alone decides, and leaves no trace
     renew: () =>
-      run(async (client) => {
-        if (held) held = (await RENEW.run(client, [place], [token, ms])) === 1
+      run(async (link) => {
+        if (held) held = (await RENEW.run(link, [place], [token, ms])) === 1
         return held
       }),
     release: () =>
-      run(async (client) => {
-        if (held) await RELEASE.run(client, [place], [token])
+      run(async (link) => {
+        if (held) await RELEASE.run(link, [place], [token])
         held = false
       }),
   }

@@ -2,8 +2,9 @@ import type { ByteEntry, ByteRange, ScanOptions, StoreTable, TableConfig } from 
 import { compareBytes } from '../base/bytes.js'
 import { ArgumentError, StoreError } from '../base/errors.js'
 import { type Bounds, bounds } from './range.js'
-import { type RedisClient, Script, storeFailure, type Word, wordOf } from './redis-client.js'
+import { storeFailure, wordOf } from './redis-client.js'
 import { type PartKeys, partKeys, partOf, type RedisMap } from './redis-layout.js'
+import { type RedisLink, Script, type Word } from './redis-link.js'
 
 /** As long as operations can say. */
 export const MOST_KEY = 0xffff
@@ -25,7 +26,7 @@ return { keys, redis.call('HMGET', KEYS[1], unpack(keys)) }
 
 /** What a table uses of its store. */
 export interface RedisOwner {
-  readonly client: RedisClient
+  readonly link: RedisLink
   readonly prefix: string
   check(): void
   /** Whether a map is still the one of its name; not from memory. */
@@ -139,7 +140,7 @@ export class RedisTable implements StoreTable {
   async #page(part: number, limits: Bounds, reverse: boolean, size: number, values: boolean): Promise<ByteEntry[]> {
     const words = [...lexBounds(limits), reverse ? 1 : 0, size, values ? 1 : 0]
     try {
-      const [keys, records] = (await PAGE.run(this.#owner.client, this.keysOf(part), words)) as [Buffer[], Buffer[]]
+      const [keys, records] = (await PAGE.run(this.#owner.link, this.keysOf(part), words)) as [Buffer[], Buffer[]]
       return keys.map((key, i) => [copied(key) as Uint8Array, values ? copied(records[i] ?? null) : undefined])
     } catch (error) {
       throw storeFailure(error)
@@ -148,7 +149,7 @@ export class RedisTable implements StoreTable {
 
   async #call(command: string, ...words: Word[]): Promise<unknown> {
     try {
-      return await this.#owner.client.callBuffer(command, ...words)
+      return await this.#owner.link.call(command, ...words)
     } catch (error) {
       throw storeFailure(error)
     }

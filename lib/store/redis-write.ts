@@ -1,8 +1,10 @@
-import { StoreError } from '../base/errors.js'
+import { randomBytes } from 'node:crypto'
+import { isMillraceError, StoreError } from '../base/errors.js'
 import { ABSENT, CLEAR, CONDITION, DELETE, GROUP, OperationCursor, SET, WANTS_RESULT } from './operations.js'
-import { type RedisClient, Script, storeFailure, type Word, wordOf } from './redis-client.js'
+import { storeFailure, wordOf } from './redis-client.js'
 import { OPEN, openGate } from './redis-gate.js'
 import { type PartKeys, partOf } from './redis-layout.js'
+import { type RedisLink, Script, type Word } from './redis-link.js'
 import type { RedisTable } from './redis-table.js'
 
 /** Operations and bytes that one call of the script gets: what a node does without looking at anybody else. */
@@ -11,13 +13,27 @@ const MOST_BYTES = 2 ** 20
 /** How long replicas may take, in milliseconds. */
 const REPLICAS_MS = 5000
 
+/** How long a part remembers the last call of a client, in milliseconds: longer than one can be under way. */
+const REMEMBERED_MS = 30_000
+
 /**
- * Four words an operation: kind and condition, key, value, expected value. Of a group the second word says how many
- * operations belong to it. Returns 1 or 0 for each operation, or group, that stands alone; false, and nothing is done, if
- * the gate of the part is not open.
+ * The number of the call, then four words an operation: kind and condition, key, value, expected value. Of a group the
+ * second word says how many operations belong to it. Returns a `1` or `0` for each operation, or group, that stands alone;
+ * false, and nothing is done, if the gate of the part is not open.
+ *
+ * A connection may be cut between a call and its answer, and the client then calls again: what is done is not done twice,
+ * but answered as it was. And what its caller has given up must not be done after what came later.
  */
 const APPLY = new Script(`
 if redis.call('GET', KEYS[3]) ~= '${OPEN}' then return false end
+local number = tonumber(ARGV[1])
+local last = redis.call('GET', KEYS[4])
+if last then
+  local colon = string.find(last, ':')
+  local before = tonumber(string.sub(last, 1, colon - 1))
+  if before == number then return string.sub(last, colon + 1) end
+  if before > number then return redis.error_reply('LATE the caller has gone on') end
+end
 local hash, order = KEYS[1], KEYS[2]
 local function holds(at)
   local condition = string.sub(ARGV[at], 2, 2)
@@ -38,7 +54,7 @@ local function apply(at)
   return 1
 end
 local results = {}
-local at = 1
+local at = 2
 while at <= #ARGV do
   local done = 1
   if string.sub(ARGV[at], 1, 1) == 'G' then
@@ -51,8 +67,11 @@ while at <= #ARGV do
   results[#results + 1] = done
   at = at + 4
 end
-return results
+local answer = table.concat(results)
+redis.call('SET', KEYS[4], ARGV[1] .. ':' .. answer, 'PX', ${REMEMBERED_MS})
+return answer
 `)
+const YES = 0x31
 
 /** What one part is to do. */
 interface PartWork {
@@ -68,15 +87,18 @@ interface Call {
   bytes: number
 }
 
-/** Applies operations, part by part; writes to one part happen in the order of the calls. */
+/** Applies operations, part by part; writes to one part happen in the order of the calls, each once. */
 export class RedisWriter {
-  readonly #client: RedisClient
+  readonly #link: RedisLink
   readonly #replicas: number
   /** The last write of each part that is under way. */
   readonly #last = new Map<string, Promise<unknown>>()
+  /** Who we are to the parts, and how often we called. */
+  readonly #id = randomBytes(8).toString('hex')
+  #calls = 0
 
-  constructor(client: RedisClient, replicas: number) {
-    this.#client = client
+  constructor(link: RedisLink, replicas: number) {
+    this.#link = link
     this.#replicas = replicas
   }
 
@@ -96,12 +118,12 @@ export class RedisWriter {
     const [place] = keys
     const before = this.#last.get(place)
     const mine = (async () => {
-      await before?.catch(() => {}) // its own caller has been told
+      await before?.catch(throwIfAway)
       for (const { words, places } of calls) {
         const done = await this.#apply(table, keys, words)
         for (const [i, at] of places.entries()) {
           // Of what is done in every part, `clear`, all must have been.
-          if (at >= 0) results[at] = (results[at] as number) & (done[i] as number)
+          if (at >= 0 && done[i] !== YES) results[at] = 0
         }
       }
     })()
@@ -113,31 +135,35 @@ export class RedisWriter {
     }
   }
 
-  async #apply(table: RedisTable, keys: PartKeys, words: readonly Word[]): Promise<number[]> {
+  async #apply(table: RedisTable, keys: PartKeys, words: readonly Word[]): Promise<Uint8Array> {
     const [, , gate] = keys
+    const own = [...keys, `${gate}:${this.#id}`]
+    const numbered = [++this.#calls, ...words]
     for (;;) {
-      const done = await this.#ask(keys, words)
+      const done = await this.#ask(own, numbered)
       if (done !== null) return done
-      await openGate(this.#client, gate, () => table.isThere())
+      await openGate(this.#link, gate, () => table.isThere())
     }
   }
 
   /** Null: the gate is not open. */
-  async #ask(keys: PartKeys, words: readonly Word[]): Promise<number[] | null> {
-    if (this.#replicas === 0) return (await APPLY.run(this.#client, keys, words)) as number[] | null
+  async #ask(keys: readonly string[], words: readonly Word[]): Promise<Uint8Array | null> {
+    if (this.#replicas === 0) return (await APPLY.run(this.#link, keys, words)) as Uint8Array | null
     const commands = [APPLY.command(keys, words), ['wait', this.#replicas, REPLICAS_MS]]
-    const answers = await this.#client.pipeline(commands).exec()
-    const [applied, waited] = answers ?? []
-    for (const [error] of answers ?? []) if (error) throw error
-    const done = applied?.[1] as number[] | null
+    const [done, waited] = (await this.#link.exec(commands)) as [string | null, number]
     if (done === null) return null
-    const copies = Number(waited?.[1] ?? 0)
-    if (copies < this.#replicas) {
-      const message = `Only ${copies} of ${this.#replicas} replicas have it after ${REPLICAS_MS} ms`
+    if (waited < this.#replicas) {
+      const message = `Only ${waited} of ${this.#replicas} replicas have it after ${REPLICAS_MS} ms`
       throw new StoreError('MILL_STORE_UNAVAILABLE', `${message}; it is written on the node itself`)
     }
-    return done
+    return Buffer.from(done, 'latin1')
   }
+}
+
+/** Whoever waited behind a write that found nobody need not find out alone: all that waits ends at once. */
+function throwIfAway(error: unknown): void {
+  // What we said ourselves, of a dropped map or of replicas, is for that caller alone.
+  if (!isMillraceError(error) && isMillraceError(storeFailure(error), 'MILL_STORE_UNAVAILABLE')) throw error
 }
 
 /** Sorts operations by the part they belong to. */

@@ -3,8 +3,9 @@ import { StoreError } from '../base/errors.js'
 import { checkOperations } from './apply.js'
 import { FIRST_MAP } from './ids.js'
 import { RedisCatalog } from './redis-catalog.js'
-import { checkRedisOptions, openClient, type RedisClient, type RedisOptions, storeFailure } from './redis-client.js'
+import { checkRedisOptions, openLink, type RedisOptions, storeFailure } from './redis-client.js'
 import { takeLease } from './redis-lease.js'
+import type { RedisLink } from './redis-link.js'
 import { MOST_KEY, type RedisOwner, RedisTable } from './redis-table.js'
 import { RedisWriter } from './redis-write.js'
 import { checkTableName } from './scan.js'
@@ -91,7 +92,7 @@ class RedisStore implements Store {
   }
 
   lease(key: Uint8Array, ttlMs: number): Promise<StoreLease | undefined> {
-    return takeLease((work) => this.#run(({ client }) => work(client)), this.#options.prefix, key, ttlMs)
+    return takeLease((work) => this.#run(({ link }) => work(link)), this.#options.prefix, key, ttlMs)
   }
 
   close(): Promise<void> {
@@ -122,16 +123,16 @@ class RedisStore implements Store {
 
   async #open(): Promise<Connected> {
     try {
-      const { client, own } = await openClient(this.#options)
+      const link = await openLink(this.#options)
       const { prefix } = this.#options
-      const catalog = new RedisCatalog(client, prefix, this.name)
+      const catalog = new RedisCatalog(link, prefix, this.name)
       const isThere = async ({ name, map }: RedisTable) => (await catalog.record(name))?.id === map.id
-      const owner: RedisOwner = { client, prefix, check: () => this.#check(), isThere }
+      const owner: RedisOwner = { link, prefix, check: () => this.#check(), isThere }
       // A bonus for the cluster: who opens the store after us does it otherwise.
       const sweeping = catalog.sweep().catch(() => {})
       this.#under.add(sweeping)
       void sweeping.then(() => this.#under.delete(sweeping))
-      return { client, own, catalog, owner, writer: new RedisWriter(client, this.#fresh.replicas) }
+      return { link, catalog, owner, writer: new RedisWriter(link, this.#fresh.replicas) }
     } catch (error) {
       this.#opening = undefined
       throw error
@@ -142,16 +143,7 @@ class RedisStore implements Store {
     const opening = this.#opening
     await Promise.allSettled(this.#under)
     const connected = await opening?.catch(() => undefined)
-    if (connected?.own !== true) return
-    // A cluster that is away would keep `quit` waiting.
-    const quit = connected.client.quit().catch(() => {})
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, GOODBYE_MS)
-    })
-    await Promise.race([quit, late])
-    clearTimeout(timer)
-    connected.client.disconnect()
+    await connected?.link.close()
   }
 
   #check(): void {
@@ -165,12 +157,8 @@ class RedisStore implements Store {
   }
 }
 
-/** How long the nodes may take to say goodbye, in milliseconds. */
-const GOODBYE_MS = 2000
-
 interface Connected {
-  readonly client: RedisClient
-  readonly own: boolean
+  readonly link: RedisLink
   readonly catalog: RedisCatalog
   readonly owner: RedisOwner
   readonly writer: RedisWriter
