@@ -39,8 +39,8 @@ async function seeded(pageSize: number): Promise<string> {
 }
 
 /** Records as a run has them: key, value, and what fills them up to words. */
-function build(folder: string, pairs: readonly Pair[]): void {
-  const file = new TreeFile(folder, 'map:')
+async function build(folder: string, pairs: readonly Pair[]): Promise<void> {
+  const file = await TreeFile.open(folder, 'map:')
   const builder = new TreeBuilder(file.pageSize, file.transaction, file)
   for (const [key, value] of pairs) {
     const bytes = new Uint8Array((key.length + value.length + 7) & ~3)
@@ -48,8 +48,8 @@ function build(folder: string, pairs: readonly Pair[]): void {
     bytes.set(value, 4 + key.length)
     builder.add(bytes, new Uint32Array(bytes.buffer), 4, key.length, value.length)
   }
-  file.plant(builder.finish())
-  file.close()
+  await file.plant(builder.finish())
+  await file.close()
 }
 
 async function withTable<R>(folder: string, readonly: boolean, use: (table: LmdbTable) => R): Promise<R> {
@@ -141,7 +141,7 @@ test('a tree that was built has what LMDB would have made of the records, leaf f
     const property = fc.asyncProperty(somePairs(pageSize), async (pairs) => {
       const ours = await seeded(pageSize)
       const theirs = await seeded(pageSize)
-      build(ours, pairs)
+      await build(ours, pairs)
       await withTable(theirs, false, (table) => {
         for (const pair of pairs) t.true(put(table, pair, APPEND))
       })
@@ -171,7 +171,7 @@ test('trees of any height and any last branch are found through, emptied and fil
   for (let count = 0; count <= 60; count++) {
     const folder = await seeded(4096)
     const pairs = longKeys(count, 1978)
-    build(folder, pairs)
+    await build(folder, pairs)
     const depth = await withTable(folder, true, (table) => {
       t.is(table.size, count)
       for (const [key, value] of pairs) {
@@ -199,7 +199,7 @@ test('LMDB changes what was built, and its pages are counted, all of them', asyn
       Buffer.from(String(i * 3).padStart(8, '0')),
       new Uint8Array(i % 200 === 0 ? 3 * pageSize : i % 90).fill(i),
     ])
-    build(folder, pairs)
+    await build(folder, pairs)
     const model = new Map(asText(pairs))
     let seed = 1
     for (let round = 0; round < 4; round++) {
@@ -229,8 +229,8 @@ test('LMDB changes what was built, and its pages are counted, all of them', asyn
 
 test('a page that LMDB would not know is refused before anything is written', async (t) => {
   const folder = await seeded(4096)
-  t.throws(() => new TreeFile(folder, 'map:other'), { code: 'MILL_MAP_DAMAGED' })
-  t.throws(() => new TreeFile(join(folder, 'gone'), 'map:'), { code: 'MILL_STORE_IO' })
-  build(folder, [])
+  await t.throwsAsync(TreeFile.open(folder, 'map:other'), { code: 'MILL_MAP_DAMAGED' })
+  await t.throwsAsync(TreeFile.open(join(folder, 'gone'), 'map:'), { code: 'MILL_STORE_IO' })
+  await build(folder, [])
   t.deepEqual(await withTable(folder, true, entries), [])
 })

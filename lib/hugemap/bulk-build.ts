@@ -16,8 +16,8 @@ import type { RunReader } from './run-reader.js'
  */
 
 /** Records and bytes between two looks at what else there is: progress, an owner that is gone. */
-const MOST_RECORDS = 50_000
-const MOST_BYTES = 16_777_216
+const MOST_RECORDS = 20_000
+const MOST_BYTES = 4_194_304
 /** So many records are looked up in what was made, at most. */
 const MOST_SAMPLES = 128
 /** Bytes of a value that are compared. Of longer ones than these the first at most: LMDB's binding copies what it finds. */
@@ -46,7 +46,7 @@ export async function fillMap(
   maxMaps: number,
   onRecords: (count: number) => void,
 ): Promise<number> {
-  const file = new TreeFile(folder, MAP_PREFIX + name)
+  const file = await TreeFile.open(folder, MAP_PREFIX + name)
   const samples = new Samples()
   let records = 0
   try {
@@ -63,12 +63,12 @@ export async function fillMap(
       }
       records += count
       onRecords(count)
-      // Whether the owner is still there shows only here.
+      // Whether the owner is still there shows only here, and that pages were written.
       await turn()
     }
-    file.plant(builder.finish())
+    await file.plant(builder.finish())
   } finally {
-    file.close()
+    await file.close()
   }
   await verify(folder, name, maxMaps, records, samples)
   return records
