@@ -200,7 +200,7 @@ class Load {
     try {
       rmSync(this.#made, { recursive: true, force: true })
     } catch {
-      // The next load's sweep will.
+      // It is on its way out, and has no one to tell: the next load's sweep removes what a process that is gone has left.
     }
   }
 }

@@ -88,7 +88,7 @@ export class LoadRun<K, V> {
     void fed
   }
 
-  /** The side process did not say that it was done: was it? */
+  /** The side process did not say that it was done: was it? Throws where that can't be told. */
   async #hasHappened(): Promise<boolean> {
     const { path, maxMaps } = this.#args
     const { file, token } = this.#sealed ?? {}
@@ -100,9 +100,15 @@ export class LoadRun<K, V> {
       env.refresh()
       const found = env.readMeta(LOAD_KEY)
       return found !== undefined && utf8(found) === token
-    } catch {
-      // It can't be read, then: what went wrong first is told.
-      return false
+    } catch (cause) {
+      const { exitCode = null, signal = null } = this.#end ?? {}
+      const message = `${path}: the side process was lost as it committed, and whether its records are there is unknown`
+      throw new StoreError('MILL_WRITER_LOST', `${message}: ${(cause as Error).message}`, {
+        path,
+        exitCode,
+        signal,
+        cause,
+      })
     } finally {
       await env?.close()
     }
