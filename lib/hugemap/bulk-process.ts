@@ -43,6 +43,8 @@ import { checkConfig } from './config.js'
 const MOST_RECORDS = 200_000
 const MOST_BYTES = 33_554_432
 const PROGRESS_MS = 200
+/** With less memory, in bytes, that of LMDB (20 MiB) comes after that of the threads, not besides. */
+const PLENTY = 268_435_456
 /** Pages for LMDB's own lists, whatever is written. */
 const OWN_PAGES = 64
 const NOTHING = new Uint8Array(0)
@@ -67,15 +69,16 @@ class Load {
   }
 
   async run(): Promise<BulkResult> {
-    const { path, mode, sorted } = this.#args
+    const { path, mode, sorted, memory } = this.#args
     mkdirSync(dirname(path), { recursive: true })
     sweepAside(path)
     await sweepOnce(this.#spillFolder)
     const pieces = planPieces(this.#args)
     const timer = setInterval(() => this.#tell(), PROGRESS_MS)
     try {
-      // Threads take a while to start: meanwhile this one can make the folder.
-      await Promise.all([this.#parse(pieces), this.#made !== undefined && this.#make(this.#made)])
+      // Threads take a while to start: meanwhile this one can make the map.
+      const parsed = this.#parse(pieces)
+      await Promise.all([parsed, this.#make(memory < PLENTY ? parsed : undefined)])
     } finally {
       clearInterval(timer)
     }
@@ -113,9 +116,13 @@ class Load {
     })
   }
 
-  async #make(folder: string): Promise<void> {
+  /** @param first what is waited for before LMDB is loaded */
+  async #make(first?: Promise<void>): Promise<void> {
     const { name, config, pageSize, maxMaps } = this.#args
+    const folder = this.#made
+    if (folder === undefined) return
     await seedFolder(folder, pageSize)
+    await first
     await makeMap(folder, name, config, maxMaps)
   }
 
