@@ -3,46 +3,12 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import test from 'ava'
-import { bulkLoad } from '../lib/hugemap/bulk-load.js'
 import type { KeyCodec, LoadFormat, Progress, Serializer } from '../lib/hugemap/index.js'
 import { HugeMap } from '../lib/hugemap/index.js'
 import { entriesOf, LIMIT, ownFolder, refusal } from './fixtures/load-kit.js'
 import { codeOf, within } from './fixtures/stream-kit.js'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-
-test('several files: in their order, whichever thread is faster', async (t) => {
-  const folder = ownFolder(t)
-  const files = ['c', 'a', 'b'].map((name) => join(folder, name))
-  files.forEach((file, i) => {
-    const rows = Array.from({ length: 2000 }, (_, n) => `key${(n * 7) % 1500}\t${i}:${n}`)
-    writeFileSync(file, rows.join('\n'))
-  })
-  const model = new Map<string, string>()
-  const first = new Map<string, string>()
-  for (let i = 0; i < 3; i++) {
-    for (let n = 0; n < 2000; n++) {
-      model.set(`key${(n * 7) % 1500}`, `${i}:${n}`)
-      if (!first.has(`key${(n * 7) % 1500}`)) first.set(`key${(n * 7) % 1500}`, `${i}:${n}`)
-    }
-  }
-  const sorted = (map: Map<string, string>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1))
-  for (const [duplicates, expected] of [
-    ['last', model],
-    ['first', first],
-  ] as const) {
-    const path = join(folder, duplicates)
-    const stats = await bulkLoad(path, files, { format: { type: 'tsv' }, duplicates, threads: 4 }, { pieceBytes: 5000 })
-    t.deepEqual(await entriesOf(path), sorted(expected))
-    t.is(stats.records, 1500)
-    t.is(stats.duplicates, 4500)
-  }
-  const path = join(folder, 'error')
-  const error = (await refusal(HugeMap.load(path, files, { format: { type: 'tsv' }, duplicates: 'error' }))) as Error
-  t.is(codeOf(error), 'MILL_DUPLICATE_KEY')
-  t.true((error as Error & { key: unknown }).key instanceof Uint8Array)
-  t.false(readdirSync(folder).includes('error'))
-})
 
 test('byte streams and pairs from any source', async (t) => {
   const folder = ownFolder(t)

@@ -3,16 +3,11 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DATA_FILE, damaged, LAST_PAGE_AT, MAIN_ROOT_AT, PAGE_SIZE_AT, storeFault, TRANSACTION_AT } from './look.js'
 import type { PageSink, Tree } from './tree-builder.js'
+import { FLAGS_AT, LEAF, LOWER_AT, NODE_HEAD, PAGE_HEAD } from './tree-page.js'
 
 /** Bytes of pages that are written at a time, and how many such blocks may be under way. */
 const BLOCK = 1_048_576
 const MOST_UNDER_WAY = 8
-/** Where a page's flags, and the end of its pointers, stand; its pointers begin behind its head. */
-const FLAGS_AT = 18
-const LOWER_AT = 20
-const PAGE_HEAD = 24
-const LEAF = 2
-const NODE_HEAD = 8
 /** A node that has a tree as its value, as LMDB keeps it: u32 0, u16 flags, u16 depth, and six u64. */
 const IS_TREE = 2
 const TREE_BYTES = 48
