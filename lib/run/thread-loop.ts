@@ -106,12 +106,15 @@ export class ThreadLoop {
       const failed = this.#try(index, attempt)
       if (failed !== false && (failed === true || (await failed))) await this.#repeat(index, attempt)
       if (n >= most) {
-        await turn()
-        const now = performance.now()
-        if (now - since < TURN_MIN) most *= 2
-        else if (now - since > TURN_MAX) most = Math.max(1, most >> 1)
-        since = now
-        n = 0
+        // The first chunks of a run find out how many fit, without a turn after each: with 200 chunks that was 2 %.
+        const elapsed = performance.now() - since
+        if (elapsed < TURN_MIN) most *= 2
+        else {
+          if (elapsed > TURN_MAX) most = Math.max(1, most >> 1)
+          await turn()
+          since = performance.now()
+          n = 0
+        }
       }
     }
   }
