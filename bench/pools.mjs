@@ -35,7 +35,7 @@ export class Raw {
   /** @type {Worker[]} */
   #workers
 
-  /** @param {'nothing' | 'squares' | 'value'} name @param {object} [data] `{ out, size }` for squares */
+  /** @param {'nothing' | 'squares' | 'steal' | 'value'} name @param {object} [data] `{ out, size }` for squares, and `next` to steal */
   constructor(name, data) {
     const workerData = { job: name, ...data }
     this.#workers = Array.from({ length: THREADS }, () => new Worker(job('raw.mjs'), { workerData }))

@@ -28,6 +28,8 @@ async function squares(pool, bench, end, rounds) {
   const peers = pools()
   const out = sharedArray(Float64Array, end)
   const raw = new Raw('squares', { out, size })
+  const next = new Int32Array(new SharedArrayBuffer(4))
+  const thieves = new Raw('steal', { out, size, next })
   const ours = (/** @type {number} */ chunkSize) => async () => {
     await pool.run(job(jobs, 'squares'), { end, chunkSize, args: { out } })
     return out
@@ -42,6 +44,11 @@ async function squares(pool, bench, end, rounds) {
     'chunks of 1,000': ours(1000),
     postMessage: async () => {
       await raw.run(end / size)
+      return out
+    },
+    'Atomics.add': async () => {
+      next[0] = 0
+      await thieves.run(2 * THREADS) // two a thread; the second finds nothing left
       return out
     },
   }
@@ -64,6 +71,7 @@ async function squares(pool, bench, end, rounds) {
       { of, against: 'tinypool' },
       { of, against: 'workerpool' },
       { of, against: 'postMessage' },
+      { of, against: 'Atomics.add' },
       {
         of: 'chunks of 1,000',
         against: 'millrace',
@@ -72,7 +80,7 @@ async function squares(pool, bench, end, rounds) {
       },
     ],
   })
-  await Promise.all([raw.close(), ...Object.values(peers).map((peer) => peer.close())])
+  await Promise.all([raw.close(), thieves.close(), ...Object.values(peers).map((peer) => peer.close())])
 }
 
 /** @param {any} pool @param {import('../harness.mjs').Bench} bench */

@@ -2,8 +2,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import * as work from './work.mjs'
 
-/** @type {{ job: 'nothing' | 'squares' | 'value', out?: Float64Array, size?: number }} */
-const { job, out, size = 1 } = workerData
+/** @type {{ job: 'nothing' | 'squares' | 'steal' | 'value', out?: Float64Array, size?: number, next?: Int32Array }} */
+const { job, out, size = 1, next } = workerData
 if (parentPort === null) throw new Error('this runs in a thread')
 const port = parentPort
 
@@ -13,6 +13,16 @@ const answers = {
   squares: (index) => {
     const array = /** @type {Float64Array} */ (out)
     work.squares(array, index * size, Math.min((index + 1) * size, array.length))
+    port.postMessage(index)
+  },
+  // One message for all chunks: whoever adds to the number that all share has the chunk.
+  steal: (index) => {
+    const array = /** @type {Float64Array} */ (out)
+    for (;;) {
+      const start = Atomics.add(/** @type {Int32Array} */ (next), 0, 1) * size
+      if (start >= array.length) break
+      work.squares(array, start, Math.min(start + size, array.length))
+    }
     port.postMessage(index)
   },
   value: (index) => {
