@@ -43,7 +43,7 @@ test.serial('R3: an abort ends within graceMs plus 50 ms, wherever chunks run; s
   const [ALLOWED, WORST] = [50, 1000]
   const path = fileURLToPath(new URL('./fixtures/run-stop.js', import.meta.url))
   const env = { ...process.env, NODE_V8_COVERAGE: '' }
-  const { stdout } = await within(promisify(execFile)(process.execPath, [path], { env }), 'the process', 60_000)
+  const { stdout } = await within(promisify(execFile)(process.execPath, [path], { env }), 'the process', 90_000)
   const all = JSON.parse(stdout) as Stopped[]
   t.deepEqual(
     all.map(({ what, graceMs, rounds }) => [what, graceMs, rounds.length]),

@@ -188,7 +188,7 @@ test("onError 'stop': running chunks finish, nothing begins later", async (t) =>
   await using pool = new ChunkPool({ workers: 2 })
   const spinOrFail = job<typeof Jobs.spinOrFail>(jobs, 'spinOrFail')
   for (let round = 0; round < rounds(10); round++) {
-    const count = shared(2)
+    const count = shared(3)
     const spinning = pool.run(spinOrFail, { end: 50, chunkSize: 1, args: { count, ms: 5 } })
     t.is(((await failure(spinning)) as RunError).chunk?.index, 0)
     const [began, finished] = count as unknown as [number, number]
