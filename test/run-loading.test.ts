@@ -66,14 +66,14 @@ function installed(t: ExecutionContext, { name, without }: { name?: string; with
 /** What the program printed; an error with what it complained of if it failed. */
 function node(cwd: string, args: string[], input?: string): Promise<string> {
   const ran = new Promise<string>((resolve, reject) => {
-    const child = execFile(process.execPath, args, { cwd, timeout: 15_000 }, (error, stdout, stderr) => {
+    const child = execFile(process.execPath, args, { cwd, timeout: 45_000 }, (error, stdout, stderr) => {
       if (error === null) resolve(stdout)
       else
         reject(new Error(`${args.join(' ')}: exit ${error.code}\n${stdout}\n${stderr.replace(/data:\S+/g, 'data:')}`))
     })
     child.stdin?.end(input)
   })
-  return within(ran, args.join(' '), 20_000)
+  return within(ran, args.join(' '), 50_000) // only against hanging
 }
 
 const WORKER = 'dist/lib/run/chunk-worker.js'
