@@ -1,37 +1,15 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
 import { cacheFunction, HugeMap, memoryStore } from '../lib/index.js'
-import type { CacheReport, CacheTask } from './fixtures/cache-child.js'
+import { Caller, callers, callsIn, callsSoFar, gate, soon } from './fixtures/cache-kit.js'
 import { rounds, until } from './fixtures/run-kit.js'
 
 const inMemory = () => HugeMap.open(memoryStore())
-
-/** A promise that rejects if it takes so long that it must be hanging. */
-function soon<T>(promise: Promise<T>, what: string, ms = 20_000): Promise<T> {
-  const guard = new AbortController()
-  const late = wait(ms, undefined, { signal: guard.signal, ref: true }).then(() => {
-    throw new Error(`${what} hangs`)
-  })
-  late.catch(() => {})
-  return Promise.race([promise, late]).finally(() => guard.abort())
-}
-
-/** Something to open later, from outside. */
-function gate<T = void>(): { readonly promise: Promise<T>; readonly open: (value: T) => void } {
-  let open = (_: T): void => {}
-  const promise = new Promise<T>((resolve) => {
-    open = resolve
-  })
-  return { promise, open }
-}
 
 test('computes once, then remembers; whoever comes meanwhile shares the result', async (t) => {
   await using map = await inMemory()
@@ -496,87 +474,6 @@ function folder(t: ExecutionContext): string {
   return path
 }
 
-const program = fileURLToPath(new URL('fixtures/cache-child.js', import.meta.url))
-
-type Results = Extract<CacheReport, { results: number[] }>
-
-/** A process with a cached function, which is asked by messages. */
-class Caller {
-  readonly child: ChildProcess
-  readonly #reports: CacheReport[] = []
-  #wake = (): void => {}
-  #ended: string | undefined
-
-  constructor(t: ExecutionContext, task: CacheTask) {
-    this.child = fork(program, [JSON.stringify(task)])
-    this.child.on('message', (report: CacheReport) => {
-      this.#reports.push(report)
-      this.#wake()
-    })
-    this.child.once('exit', (code, signal) => {
-      this.#ended = `${code ?? signal}`
-      this.#wake()
-    })
-    t.teardown(() => void this.child.kill('SIGKILL'))
-  }
-
-  ask(numbers: readonly number[]): void {
-    this.child.send(numbers)
-  }
-
-  /** The first report of this sort. */
-  async report<R extends CacheReport>(isIt: (report: CacheReport) => report is R): Promise<R> {
-    for (;;) {
-      const at = this.#reports.findIndex(isIt)
-      if (at >= 0) return this.#reports.splice(at, 1)[0] as R
-      const failed = this.#reports.find((report) => 'code' in report)
-      if (failed !== undefined) throw new Error(`the child told ${JSON.stringify(failed)}`)
-      if (this.#ended !== undefined) throw new Error(`the child has ended with ${this.#ended}`)
-      const next = new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-      await soon(next, 'a child', 40_000)
-    }
-  }
-
-  ready(): Promise<CacheReport> {
-    return this.report((report): report is { ready: true } => 'ready' in report)
-  }
-
-  results(): Promise<Results> {
-    return this.report((report): report is Results => 'results' in report && report.results.length > 0)
-  }
-
-  /** What it has counted so far, also while it waits. */
-  async stats(): Promise<Record<string, number>> {
-    this.ask([])
-    return (await this.report((report): report is Results => 'results' in report && report.results.length === 0)).stats
-  }
-
-  /** Lets it end by itself. */
-  async end(): Promise<void> {
-    const exit = once(this.child, 'exit')
-    this.child.disconnect()
-    await soon(exit, 'the end of a child')
-  }
-}
-
-async function callers(t: ExecutionContext, count: number, task: CacheTask): Promise<Caller[]> {
-  const all = Array.from({ length: count }, () => new Caller(t, task))
-  for (const one of all) await one.ready()
-  return all
-}
-
-/** How often the function was called for each number. */
-function callsIn(log: string): Map<number, number> {
-  const counts = new Map<number, number>()
-  for (const line of readFileSync(log, 'utf8').trim().split('\n')) {
-    const n = Number(line.split(' ')[1])
-    counts.set(n, (counts.get(n) ?? 0) + 1)
-  }
-  return counts
-}
-
 test('H9: four processes that want the same at once call the function once for each', async (t) => {
   const path = folder(t)
   const numbers = Array.from({ length: 60 }, (_, n) => n)
@@ -651,14 +548,6 @@ test('H9: a process that is killed while it computes frees the key at once', asy
   t.is(callsSoFar(task.log), 2)
   await Promise.all(waiting.map((one) => one.end()))
 })
-
-function callsSoFar(log: string): number {
-  try {
-    return readFileSync(log, 'utf8').trim().split('\n').length
-  } catch {
-    return 0
-  }
-}
 
 test('H9: with processes killed again and again each kill costs one call for each key it held, at most', async (t) => {
   const path = folder(t)

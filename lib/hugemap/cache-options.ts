@@ -4,12 +4,17 @@ import { ArgumentError } from '../base/errors.js'
 import { argumentKey } from './argument-key.js'
 import type { HugeMap } from './huge-map.js'
 import { checkName } from './open-options.js'
+import type { RemoteMap } from './remote-map.js'
 
 /** How `cacheFunction` remembers. */
 export interface CacheOptions<A extends unknown[], R> {
-  /** Whose folder the results lie in, each function's in a named map of its own; what that map holds is not touched. */
+  /**
+   * Whose folder or store the results lie in, each function's in a named map of its own; what that map holds is not
+   * touched. In a `RemoteMap` a hit is a request, `peek` is `MILL_UNSUPPORTED`, and the lease of a process that has died is
+   * free when its time is over, not before.
+   */
   // biome-ignore lint/suspicious/noExplicitAny: any map will do, whatever is in it
-  map: HugeMap<any, any>
+  map: HugeMap<any, any> | RemoteMap<any, any>
   /** What the cache is called, the same in all processes; default: the name of the function. */
   name?: string
   /** Results of another version are not seen; default 0. Change it when the function gives other results than before. */
@@ -38,7 +43,7 @@ const LEASE_MS = 30_000
 /** {@link CacheOptions}, checked and with their defaults. */
 export interface CacheSettings<A extends unknown[], R> {
   // biome-ignore lint/suspicious/noExplicitAny: as above
-  readonly map: HugeMap<any, any>
+  readonly map: HugeMap<any, any> | RemoteMap<any, any>
   readonly name: string
   /** Where the results lie. */
   readonly mapName: string
@@ -56,7 +61,7 @@ export function cacheSettings<A extends unknown[], R>(fn: unknown, options: Cach
   if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', options)
   const { map, key, value, keep, name = fn.name, version = 0, ttlMs = Number.POSITIVE_INFINITY, lease } = options
   if (typeof (map as Partial<typeof map> | undefined)?.namespace !== 'function') {
-    throw new ArgumentError('options.map', 'a HugeMap', map)
+    throw new ArgumentError('options.map', 'a HugeMap or a RemoteMap', map)
   }
   for (const [argument, given] of Object.entries({ key, keep })) {
     if (given !== undefined && typeof given !== 'function') {

@@ -27,7 +27,7 @@ export interface CachedFunction<A extends unknown[], R> {
   (...args: A): Promise<R>
   /**
    * The stored result, now, without calling the function; undefined where there is none, and until the cache has been
-   * opened, which the first call or `forget` does.
+   * opened, which the first call or `forget` does. Throws `MILL_UNSUPPORTED` for results in a `RemoteMap`.
    */
   peek(...args: A): R | undefined
   /**
@@ -35,13 +35,16 @@ export interface CachedFunction<A extends unknown[], R> {
    * who wait for it, but is not stored.
    */
   forget(...args: A): Promise<boolean>
-  /** Removes all results of this version. Computations under way in this process are not stored; those of others are. */
+  /**
+   * Removes all results of this version. Computations under way in this process are not stored; those of others are (in a
+   * `RemoteMap` neither are those).
+   */
   clear(): Promise<void>
   readonly stats: CacheStats
 }
 
 /**
- * Remembers what `fn` returned in a map on disk, across restarts, for all processes that open the same folder: while a
+ * Remembers what `fn` returned in a map on disk (or in a `RemoteMap`), across restarts, for all processes that open it: while a
  * result is computed, whoever wants it waits for it, in this process and in others. If a process dies while it computes,
  * another one takes over. The results live as long as `options.map` is open; closing that closes them too.
  *

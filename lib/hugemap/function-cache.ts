@@ -3,24 +3,19 @@ import type { StoreLease } from '../../types/store.js'
 import { sleep } from '../base/abort.js'
 import { builtin } from '../base/builtin.js'
 import { latin1, toUint8Array } from '../base/bytes.js'
+import { StoreError } from '../base/errors.js'
 import { SingleFlight } from '../base/mutex.js'
 import { keyCodecOf } from '../codec/keys.js'
 import { loadSerializer } from '../codec/serializer.js'
-import { LEASES } from '../store/lease.js'
-import { Group } from './batch.js'
 import type { CacheSettings } from './cache-options.js'
 import { type CachedResult, resultSerializer } from './cached-result.js'
-import type { HugeMap } from './huge-map.js'
+import { RemoteMap } from './remote-map.js'
 import { Renewal } from './renewal.js'
-
-/** Milliseconds between two looks at what another process is computing: 1, 2, 4, …, and no more than this. */
-const LONGEST_PAUSE = 16
-
-type Results<R> = HugeMap<Key, CachedResult<R>>
+import { type Claim, LocalResults, RemoteResults, type ResultMap } from './result-map.js'
 
 /** A computation that others may wait for. */
 interface Computation<A extends unknown[], R> {
-  readonly results: Results<R>
+  readonly results: ResultMap<R>
   readonly key: Key
   /** The key, as flights and leases know it. */
   readonly id: string
@@ -39,8 +34,8 @@ export class FunctionCache<A extends unknown[], R> {
   /** And those that are being asked for. */
   readonly #asking = new Set<Promise<StoreLease | undefined>>()
   /** The map of the results, once it is open; also after it was closed, since then it says so. */
-  #results: Results<R> | undefined
-  #opening: Promise<Results<R>> | undefined
+  #results: ResultMap<R> | undefined
+  #opening: Promise<ResultMap<R>> | undefined
 
   constructor(fn: (...args: A) => R | PromiseLike<R>, settings: CacheSettings<A, R>) {
     this.#fn = fn
@@ -62,6 +57,9 @@ export class FunctionCache<A extends unknown[], R> {
 
   peek(args: A): R | undefined {
     const { map, keyOf } = this.settings
+    if (map instanceof RemoteMap) {
+      throw new StoreError('MILL_UNSUPPORTED', 'peek answers at once, and results in a RemoteMap have to be asked for')
+    }
     if (this.#results !== undefined) return this.#look(this.#results, keyOf(...args))?.[1]
     map._check()
     return undefined
@@ -72,16 +70,7 @@ export class FunctionCache<A extends unknown[], R> {
     const id = idOf(key)
     this.#flights.forget(id)
     const results = this.#results ?? (await this.#open())
-    if (this.settings.leaseMs === undefined) return results.delete(key)
-    // Whoever computes it now finds its lease gone when it wants to store the result. The lease goes first: a result that
-    // is stored before that is deleted after it.
-    const writer = results._writer
-    writer.check()
-    const breaking = new Group()
-    breaking.arena.delete(LEASES, this.#leaseKey(id))
-    const broken = writer.group(breaking.arena, breaking.overlays)
-    const [was] = await Promise.all([results.delete(key), broken])
-    return was
+    return results.forget(key, this.settings.leaseMs === undefined ? undefined : this.#leaseKey(id))
   }
 
   async clear(): Promise<void> {
@@ -91,10 +80,19 @@ export class FunctionCache<A extends unknown[], R> {
   }
 
   /** The entry of a key, if there is one and it is not too old. */
-  #look(results: Results<R>, key: Key): CachedResult<R> | undefined {
-    const found = results.get(key)
+  #look(results: ResultMap<R>, key: Key): CachedResult<R> | undefined {
+    return this.#fresh(results.get(key))
+  }
+
+  /** The same, the newest of all processes. */
+  async #find(results: ResultMap<R>, key: Key): Promise<CachedResult<R> | undefined> {
+    return this.#fresh(await results.find(key))
+  }
+
+  #fresh(found: CachedResult<R> | undefined): CachedResult<R> | undefined {
+    if (found === undefined || found[2] !== undefined) return undefined
     // A time far in the future was written under a clock that was wrong.
-    return found !== undefined && Math.abs(Date.now() - found[0]) < this.settings.ttlMs ? found : undefined
+    return Math.abs(Date.now() - found[0]) < this.settings.ttlMs ? found : undefined
   }
 
   #miss(key: Key, args: A): Promise<R> {
@@ -103,7 +101,8 @@ export class FunctionCache<A extends unknown[], R> {
     return this.#flights.run(id, async (current) => {
       const opened = this.#results
       const results = opened ?? (await this.#open())
-      const found = opened === undefined ? this.#look(results, key) : undefined
+      // What is read at once was looked for before.
+      const found = opened?.isLocal === true ? undefined : await this.#find(results, key)
       if (found === undefined) return this.#compute({ results, key, id, args, current })
       this.stats.hits++
       return found[1]
@@ -122,21 +121,21 @@ export class FunctionCache<A extends unknown[], R> {
   async #takeTurn(work: Computation<A, R>, leaseMs: number): Promise<R> {
     const { results, key, id } = work
     const leaseKey = this.#leaseKey(id)
-    for (let pause = 1, waited = false; ; pause = Math.min(LONGEST_PAUSE, 2 * pause)) {
+    // 1, 2, 4, … milliseconds.
+    for (let pause = 1, waited = false; ; pause = Math.min(results.longestPauseMs, 2 * pause)) {
       const lease = await this.#ask(results, leaseKey, leaseMs)
       if (lease !== undefined) return this.#holding(lease, work, leaseMs, waited)
       if (!waited) this.stats.waited++
       waited = true
-      results.refresh()
-      const found = this.#look(results, key)
+      const found = await this.#find(results, key)
       if (found !== undefined) return found[1]
       await sleep(pause)
     }
   }
 
-  async #ask(results: Results<R>, leaseKey: Uint8Array, leaseMs: number): Promise<StoreLease | undefined> {
+  async #ask(results: ResultMap<R>, leaseKey: Uint8Array, leaseMs: number): Promise<StoreLease | undefined> {
     this.settings.map._check()
-    const asking = results._inside.store.lease(leaseKey, leaseMs)
+    const asking = results.lease(leaseKey, leaseMs)
     this.#asking.add(asking)
     try {
       const lease = await asking
@@ -152,26 +151,34 @@ export class FunctionCache<A extends unknown[], R> {
     const { results, key, args, current } = work
     const renewal = new Renewal(lease, leaseMs / 3)
     let isGivenBack = false
+    let claim: Claim<R> | undefined
     try {
-      if (lease.takenOver) this.stats.takeovers++
       // Its last holder may have stored the result just before giving it back.
-      results.refresh()
-      const found = this.#look(results, key)
+      const stored = await results.find(key)
+      // Where a lease leaves no trace the claim of a holder that is gone does.
+      if (lease.takenOver || stored?.[2] !== undefined) this.stats.takeovers++
+      const found = this.#fresh(stored)
       if (found !== undefined) {
         if (!waited) this.stats.hits++
         return found[1]
       }
+      claim = await results.claim(key, lease)
       const result = await this.#callFunction(args)
       const keeps = this.#keeps(result)
       // From here on the lease stays as it is, since what is stored depends on that.
       await renewal.stop()
       // If it is no longer ours somebody computes it anew, or it was forgotten: not ours to store.
-      if (keeps && current()) isGivenBack = await store(results, key, [Date.now(), result], lease)
+      if (!keeps || !current()) return result
+      // Its lease went back when the map was closed, which may still be under way.
+      this.settings.map._check()
+      isGivenBack = await claim.store([Date.now(), result])
+      claim = undefined
       return result
     } finally {
+      if (claim !== undefined) await quietly(claim.drop())
       this.#leases.delete(lease)
       await renewal.stop()
-      if (!isGivenBack) await giveBack(lease)
+      if (!isGivenBack) await quietly(lease.release())
     }
   }
 
@@ -192,7 +199,7 @@ export class FunctionCache<A extends unknown[], R> {
     return hash.update(mapName).update('\0').update(id, 'latin1').digest()
   }
 
-  #open(): Promise<Results<R>> {
+  #open(): Promise<ResultMap<R>> {
     this.#opening ??= this.#openResults().catch((error: unknown) => {
       this.#opening = undefined
       throw error
@@ -200,17 +207,21 @@ export class FunctionCache<A extends unknown[], R> {
     return this.#opening
   }
 
-  async #openResults(): Promise<Results<R>> {
+  async #openResults(): Promise<ResultMap<R>> {
     const { map, mapName, value } = this.settings
     map._check()
     const inner = await loadSerializer(value)
-    const results: Results<R> = await map.namespace(mapName, { value: resultSerializer(inner) })
+    const options = { value: resultSerializer(inner) }
+    const results: ResultMap<R> =
+      map instanceof RemoteMap
+        ? new RemoteResults<R>(await map.namespace<Key, CachedResult<R>>(mapName, options))
+        : new LocalResults<R>(await map.namespace<Key, CachedResult<R>>(mapName, options))
     if (map._inside.closed) await results.close()
     map._check()
     map._inside.onClose(async () => {
       // Nobody shall have to wait for a lease to run out whose holder can no longer store anything.
       await Promise.allSettled(this.#asking)
-      await Promise.all([...this.#leases].map(giveBack))
+      await Promise.all([...this.#leases].map((lease) => quietly(lease.release())))
       await results.close()
     })
     this.#results = results
@@ -218,29 +229,9 @@ export class FunctionCache<A extends unknown[], R> {
   }
 }
 
-/** Stores a result and gives the lease back, both or neither; false: the lease was lost, and nothing was stored. */
-async function store<R>(results: Results<R>, key: Key, entry: CachedResult<R>, lease: StoreLease): Promise<boolean> {
-  const held = lease.entry
-  if (held === undefined) {
-    await results.set(key, entry)
-    return false
-  }
-  const writer = results._writer
-  writer.check()
-  const group = new Group()
-  group.set(writer, key, entry)
-  group.arena.require(held.table, held.key, held.value)
-  group.arena.delete(held.table, held.key)
-  return writer.group(group.arena, group.overlays)
-}
-
-/** A lease that can't be given back runs out by itself: no reason to fail what it was taken for. */
-async function giveBack(lease: StoreLease): Promise<void> {
-  try {
-    await lease.release()
-  } catch {
-    // See above.
-  }
+/** A lease or a claim that can't be given back runs out by itself: no reason to fail what it was taken for. */
+async function quietly(giving: Promise<unknown>): Promise<void> {
+  await giving.catch(() => {})
 }
 
 const anyKey = keyCodecOf()

@@ -20,6 +20,7 @@ import { type CachedMap, MapCache } from './cached-map.js'
 import { type Committer, committerOf } from './committer.js'
 import { type Coding, codingOf } from './config.js'
 import { Feeder } from './feeder.js'
+import type { Inside } from './inside.js'
 import { KeyCoder } from './key-coder.js'
 import { getMany, setMany } from './many.js'
 import { MapBase } from './map-base.js'
@@ -43,14 +44,6 @@ const ATTEMPTS = 10
 
 /** Loaded with the first folder that is opened: who only uses other parts of the package needs no native store. */
 const folders = () => import('../store/folder.js')
-
-/** What others in this room, which build on a map, may see of it. */
-export interface Inside {
-  readonly store: LocalStore
-  readonly closed: boolean
-  /** `close()` of the map calls this, and waits for it. */
-  onClose(close: () => Promise<void>): void
-}
 
 /** What a new handle is made of. */
 interface Opened<K, V> {
@@ -460,9 +453,4 @@ export class HugeMap<K = Key, V = unknown> extends MapBase<K, V> implements Asyn
     this.#onClose.add(listener)
     return () => void this.#onClose.delete(listener)
   }
-}
-
-/** See {@link Inside}. */
-export function insideOf(map: HugeMap<never, never>): Inside {
-  return map._inside
 }

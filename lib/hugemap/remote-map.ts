@@ -9,6 +9,7 @@ import { Meter } from '../base/progress.js'
 import { Arena } from '../store/operations.js'
 import { batches, readable } from '../streams/source.js'
 import { codingOf } from './config.js'
+import type { Inside } from './inside.js'
 import { KeyCoder } from './key-coder.js'
 import { closedError } from './map-base.js'
 import { checkName, openSettings } from './open-options.js'
@@ -56,6 +57,8 @@ export class RemoteMap<K = Key, V = unknown> implements AsyncDisposable {
   readonly #writer: RemoteWriter<K, V>
   readonly #readonly: boolean
   #closed = false
+  /** What is closed together with this handle. */
+  readonly #dependents: (() => Promise<void>)[] = []
 
   /**
    * Opens a map of a store, and makes it where it is not there. Of the options those for codecs, `name`, `create`,
@@ -312,10 +315,25 @@ export class RemoteMap<K = Key, V = unknown> implements AsyncDisposable {
   /** Nothing more is taken; what is under way is the store's, which stays open. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true
+    await Promise.all(this.#dependents.splice(0).map((close) => close()))
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /** For what stands on a map; see `Inside`. @internal */
+  get _inside(): Inside<Store> {
+    return {
+      store: this.#store,
+      closed: this.#closed,
+      onClose: (close) => void this.#dependents.push(close),
+    }
+  }
+
+  /** Throws `MILL_CLOSED`. @internal */
+  _check(): void {
+    this.#check()
   }
 
   get #table(): StoreTable {
