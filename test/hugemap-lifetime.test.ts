@@ -150,3 +150,17 @@ test('H7: a snapshot that is open for a minute is worth one warning', async (t) 
 test("writer 'inline' is refused outside the main thread", async (t) => {
   t.is(codeOf(await failure(HugeMap.open(freshPath(t), { writer: 'inline' }))), 'MILL_INVALID_ARGUMENT')
 })
+
+test('a folder keeps what was put into it, in order, when it is opened again', async (t) => {
+  const path = freshPath(t)
+  for (const round of [1, 2, 3]) {
+    await using map = await HugeMap.open<number, number>(path)
+    t.is(map.size, (round - 1) * 100)
+    await Promise.all(Array.from({ length: 100 }, (_, i) => map.set(i * 3 + round - 1, round)))
+  }
+  await using map = await HugeMap.open<number, number>(path, { readonly: true })
+  t.deepEqual(
+    [...map.keys()],
+    Array.from({ length: 300 }, (_, i) => i),
+  )
+})

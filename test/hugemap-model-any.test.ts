@@ -1,0 +1,4 @@
+import test from 'ava'
+import { modelSuite } from './compliance/hugemap-model.js'
+
+modelSuite(test, 'any')
