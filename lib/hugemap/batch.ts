@@ -1,8 +1,8 @@
 import { StoreError } from '../base/errors.js'
 import { Arena } from '../store/operations.js'
-import type { HugeMap } from './huge-map.js'
 import type { MapWriter } from './map-writer.js'
 import type { Overlay } from './overlay.js'
+import type { WritingMap } from './writing-map.js'
 
 /** What an arena for a few operations begins with. */
 const SMALL = 1024
@@ -14,7 +14,7 @@ export interface Batch<K, V> {
   /** None of it is done unless the key has this value now, compared as stored bytes; undefined: is absent. */
   require(key: K, value: V | undefined): this
   /** The same batch, writing to another map of the same folder. */
-  on<K2, V2>(map: HugeMap<K2, V2>): Batch<K2, V2>
+  on<K2, V2>(map: WritingMap<K2, V2>): Batch<K2, V2>
 }
 
 /** The operations of a batch, over one or more maps of a store. */
@@ -60,9 +60,9 @@ export class Group {
 export class MapBatch<K, V> implements Batch<K, V> {
   readonly #group: Group
   readonly #writer: MapWriter<K, V>
-  readonly #other: <K2, V2>(map: HugeMap<K2, V2>) => MapWriter<K2, V2>
+  readonly #other: <K2, V2>(map: WritingMap<K2, V2>) => MapWriter<K2, V2>
 
-  constructor(group: Group, writer: MapWriter<K, V>, other: <K2, V2>(map: HugeMap<K2, V2>) => MapWriter<K2, V2>) {
+  constructor(group: Group, writer: MapWriter<K, V>, other: <K2, V2>(map: WritingMap<K2, V2>) => MapWriter<K2, V2>) {
     this.#group = group
     this.#writer = writer
     this.#other = other
@@ -83,7 +83,7 @@ export class MapBatch<K, V> implements Batch<K, V> {
     return this
   }
 
-  on<K2, V2>(map: HugeMap<K2, V2>): Batch<K2, V2> {
+  on<K2, V2>(map: WritingMap<K2, V2>): Batch<K2, V2> {
     this.#group.check()
     return new MapBatch(this.#group, this.#other(map), this.#other)
   }

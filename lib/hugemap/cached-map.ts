@@ -2,16 +2,12 @@ import type { Range, ReadableMap } from '../../types/hugemap.js'
 import { latin1 } from '../base/bytes.js'
 import { ArgumentError } from '../base/errors.js'
 import { Lru } from '../base/lru.js'
-import type { HugeMap } from './huge-map.js'
+import type { WritingMap } from './writing-map.js'
 
 const MAX_ITEMS = 10_000
 
-/**
- * A map that keeps decoded values in memory. They are handed out as they are kept: treat them as read-only. All are
- * dropped as soon as anybody else writes to the folder, or this process to the map by another way than this one.
- */
-export interface CachedMap<K, V> extends ReadableMap<K, V> {
-  readonly map: HugeMap<K, V>
+/** The verbs of a map that keeps decoded values in memory; see `CachedMap`. */
+export interface CacheOf<K, V> extends ReadableMap<K, V> {
   /** As `set` of the map; the value itself is not kept. */
   set(key: K, value: V): Promise<boolean>
   delete(key: K): Promise<boolean>
@@ -19,9 +15,12 @@ export interface CachedMap<K, V> extends ReadableMap<K, V> {
   preset(entries: Iterable<readonly [K, V]>): this
 }
 
-/** See {@link CachedMap}. */
-export class MapCache<K, V> implements CachedMap<K, V> {
-  readonly map: HugeMap<K, V>
+/** What is cached here: a map of this room that is written to. */
+type Cacheable<K, V> = WritingMap<K, V> & Pick<CacheOf<K, V>, 'set' | 'delete'>
+
+/** See {@link CacheOf}. */
+export class MapCache<K, V, M extends Cacheable<K, V> = Cacheable<K, V>> implements CacheOf<K, V> {
+  readonly map: M
   /** By the bytes of the key. */
   readonly #values: Lru<string, { readonly value: V }>
   /** Whether others have written is looked at once per turn of the event loop. */
@@ -29,7 +28,7 @@ export class MapCache<K, V> implements CachedMap<K, V> {
   #foreign: number
   #version: number
 
-  constructor(map: HugeMap<K, V>, options: { maxItems?: number }) {
+  constructor(map: M, options: { maxItems?: number }) {
     const { maxItems = MAX_ITEMS } = options
     if (!(maxItems === Number.POSITIVE_INFINITY || (Number.isSafeInteger(maxItems) && maxItems > 0))) {
       throw new ArgumentError('options.maxItems', 'a whole number > 0', maxItems)

@@ -11,20 +11,18 @@ import type {
 } from '../../types/hugemap.js'
 import type { Key } from '../../types/key.js'
 import type { Progress } from '../../types/progress.js'
-import type { ReadableOf, Source } from '../../types/source.js'
+import type { ReadableOf } from '../../types/source.js'
 import type { LocalStore, LocalTable } from '../../types/store.js'
 import { checkSignal } from '../base/abort.js'
 import { ArgumentError, StoreError } from '../base/errors.js'
-import { type Batch, Group, MapBatch } from './batch.js'
-import { type CachedMap, MapCache } from './cached-map.js'
+import { type CacheOf, MapCache } from './cached-map.js'
 import { type Committer, committerOf } from './committer.js'
 import { type Coding, codingOf } from './config.js'
-import { Feeder } from './feeder.js'
 import type { Inside } from './inside.js'
 import { KeyCoder } from './key-coder.js'
-import { getMany, setMany } from './many.js'
-import { MapBase } from './map-base.js'
+import { getMany } from './many.js'
 import { MapWriter } from './map-writer.js'
+import { MapWrites } from './map-writes.js'
 import {
   checkName,
   type FolderOptions,
@@ -35,12 +33,8 @@ import {
 } from './open-options.js'
 import { MapSnapshot } from './snapshot.js'
 import { mapBatches, mapReadable } from './stream.js'
-import { type Transaction, transact } from './transaction.js'
 import { ValueCodec } from './values.js'
-import { type MapWritable, mapWritable } from './writable.js'
-
-/** How often a transaction is tried unless told otherwise. */
-const ATTEMPTS = 10
+import { labelOf } from './writing-map.js'
 
 /** Loaded with the first folder that is opened: who only uses other parts of the package needs no native store. */
 const folders = () => import('../store/folder.js')
@@ -57,6 +51,14 @@ interface Opened<K, V> {
 }
 
 /**
+ * A map that keeps decoded values in memory. They are handed out as they are kept: treat them as read-only. All are
+ * dropped as soon as anybody else writes to the folder, or this process to the map by another way than this one.
+ */
+export interface CachedMap<K, V> extends CacheOf<K, V> {
+  readonly map: HugeMap<K, V>
+}
+
+/**
  * A `Map` on disk: more keys than memory, sorted, shared by any number of processes. Reads are synchronous; writes return
  * promises that resolve when they are on the disk, and `get` sees plain ones at once. Open it with {@link HugeMap.open},
  * and close it.
@@ -65,13 +67,7 @@ interface Opened<K, V> {
  * `MILL_TOO_LARGE`, `MILL_BACKLOG`, `MILL_READ_ONLY`, `MILL_CLOSED`); what the store can't do rejects with `MILL_DISK_FULL`,
  * `MILL_LOCKED`, `MILL_MAP_REPLACED`, `MILL_WRITER_LOST`, `MILL_STORE_IO`, and then none of it was written.
  */
-export class HugeMap<K = Key, V = unknown> extends MapBase<K, V> implements AsyncDisposable {
-  /** The folder, or what its store is called. */
-  readonly path: string
-  /** Which map of the folder. */
-  readonly name: string
-  /** @internal */
-  readonly _writer: MapWriter<K, V>
+export class HugeMap<K = Key, V = unknown> extends MapWrites<K, V> implements AsyncDisposable {
   readonly #store: LocalStore
   readonly #owned: boolean
   readonly #committer: Committer
@@ -178,15 +174,13 @@ export class HugeMap<K = Key, V = unknown> extends MapBase<K, V> implements Asyn
     const committer = committerOf(store)
     const keys = new KeyCoder(coding.keys, store.capabilities.maxKeyBytes)
     const values = new ValueCodec<V>({ serializer, codec, checksum: config.checksum, maxValueBytes, path, name })
-    super({ table, keys, values, overlay: committer.overlay(table.id), at: undefined })
-    this.path = path
-    this.name = name
+    const label = labelOf(path, name)
+    const writer = new MapWriter(committer, table, keys, values, { readonly, verify, maxPendingBytes, path, label })
+    super({ table, keys, values, overlay: writer.overlay, at: undefined }, writer, path, name)
     this.#store = store
     this.#owned = owned
     this.#committer = committer
     this.#folder = folder
-    const label = this._label()
-    this._writer = new MapWriter(committer, table, keys, values, { readonly, verify, maxPendingBytes, path, label })
   }
 
   // ---- reading, besides what every map has -----------------------------------------------------------------------------
@@ -225,7 +219,7 @@ export class HugeMap<K = Key, V = unknown> extends MapBase<K, V> implements Asyn
   /** Keeps decoded values of this map in memory, up to `maxItems` (default 10,000). */
   cached(options: { maxItems?: number } = {}): CachedMap<K, V> {
     this._check()
-    return new MapCache(this, options)
+    return new MapCache<K, V, HugeMap<K, V>>(this, options)
   }
 
   /** Reads see other processes' commits from now on, not only from the next turn of the event loop. */
@@ -237,126 +231,6 @@ export class HugeMap<K = Key, V = unknown> extends MapBase<K, V> implements Asyn
   stats(): MapStats {
     this._check()
     return { ...this.#store.stats(), entries: this.size, pendingBytes: this.#committer.pendingBytes }
-  }
-
-  // ---- writing ---------------------------------------------------------------------------------------------------------
-
-  /**
-   * Resolves to true when it is on the disk, to false if a condition did not hold: `ifAbsent`, the key must not be there;
-   * `ifValue`, it must have this value, compared as stored bytes. Without one it can be read at once, and if it fails the
-   * old value is back when the promise rejects.
-   */
-  set(key: K, value: V, options?: { ifAbsent?: boolean; ifValue?: V }): Promise<boolean> {
-    const writer = this._writer
-    try {
-      writer.check()
-      if (options === undefined) return writer.set(key, value)
-      if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', options)
-      const { ifAbsent = false, ifValue } = options
-      if (typeof ifAbsent !== 'boolean') throw new ArgumentError('options.ifAbsent', 'true or false', ifAbsent)
-      if (!ifAbsent && ifValue === undefined) return writer.set(key, value)
-      if (ifAbsent && ifValue !== undefined) throw new ArgumentError('options', 'one condition', options)
-      return writer.setIf(key, value, ifValue)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  /** Resolves to whether it was there (and had the value `ifValue`), when that is on the disk. */
-  delete(key: K, options?: { ifValue?: V }): Promise<boolean> {
-    const writer = this._writer
-    try {
-      writer.check()
-      if (options === undefined) return writer.delete(key)
-      if (typeof options !== 'object' || options === null) throw new ArgumentError('options', 'an object', options)
-      const { ifValue } = options
-      return ifValue === undefined ? writer.delete(key) : writer.deleteIf(key, ifValue)
-    } catch (error) {
-      return Promise.reject(error)
-    }
-  }
-
-  /** Removes everything that was set before. */
-  async clear(): Promise<void> {
-    this._writer.check()
-    await this._writer.clear()
-  }
-
-  /**
-   * Writes pairs as they come, as fast as the disk takes them, in transactions of about a mebibyte; resolves to how many
-   * when all are on the disk. After an abort, or a fault, what was sent is or will be written, and nothing after it.
-   */
-  async setMany(
-    entries: Source<readonly [K, V]>,
-    options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
-  ): Promise<number> {
-    this._writer.check()
-    return setMany(this._writer, entries, options)
-  }
-
-  /** All of what `fn` asks for or nothing, at once; resolves to false if a `require` did not hold. */
-  async batch(fn: (batch: Batch<K, V>) => void): Promise<boolean> {
-    this._writer.check()
-    if (typeof fn !== 'function') throw new ArgumentError('fn', 'a function', fn)
-    const group = new Group()
-    try {
-      const result: unknown = fn(new MapBatch(group, this._writer, this.#other))
-      if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
-        throw new ArgumentError('fn', 'synchronous', result)
-      }
-    } finally {
-      group.end()
-    }
-    return group.isEmpty || this._writer.group(group.arena, group.overlays)
-  }
-
-  /**
-   * Sets the key to what `fn` makes of its value, atomically among all processes; undefined deletes. Resolves to the new
-   * value. `fn` is synchronous and may run again. `MILL_CONFLICT` after 10 attempts.
-   */
-  update(key: K, fn: (old: V | undefined) => V | undefined): Promise<V | undefined> {
-    return this.transaction((t) => {
-      const old = t.get(key)
-      const value = fn(old)
-      if (value !== undefined) t.set(key, value)
-      else if (old !== undefined) t.delete(key)
-      return value
-    })
-  }
-
-  /**
-   * The same for several keys: `fn` reads one state, and what it writes is done if nobody has changed since what it read;
-   * else it runs again, up to `attempts` times (default 10): `MILL_CONFLICT`. It is synchronous, without side effects.
-   */
-  async transaction<R>(fn: (transaction: Transaction<K, V>) => R, options: { attempts?: number } = {}): Promise<R> {
-    this._writer.check()
-    return transact(this._writer, this.#other, fn, options.attempts ?? ATTEMPTS)
-  }
-
-  /**
-   * Runs `fn` holding the write lock, and blocking: every read and plain write of this folder's maps within is part of one
-   * transaction, which a throw undoes. Needs `writer: 'inline'` or a store in memory, else `MILL_UNSUPPORTED`.
-   */
-  transactionSync<R>(fn: () => R): R {
-    this._writer.check()
-    if (typeof fn !== 'function') throw new ArgumentError('fn', 'a function', fn)
-    return this.#committer.transact(fn)
-  }
-
-  /** Resolves when everything set so far is on the disk, or its promise has rejected. */
-  async flush(): Promise<void> {
-    this._check()
-    await this.#committer.flush()
-  }
-
-  /** A stream to write arrays of pairs to: the fast way in. `'finish'` comes when all of it is on the disk. */
-  writable(options: { batches: true; signal?: AbortSignal }): MapWritable<readonly (readonly [K, V])[]>
-  /** A stream to write pairs to. `'finish'` comes when all of it is on the disk. */
-  writable(options?: { batches?: false; signal?: AbortSignal }): MapWritable<readonly [K, V]>
-  writable(options: { batches?: boolean; signal?: AbortSignal } = {}): unknown {
-    this._writer.check()
-    const feeder = new Feeder(this._writer) as unknown as Feeder<never, never>
-    return mapWritable(feeder, options.batches, checkSignal(options.signal))
   }
 
   // ---- the folder ------------------------------------------------------------------------------------------------------
@@ -420,19 +294,6 @@ export class HugeMap<K = Key, V = unknown> extends MapBase<K, V> implements Asyn
   }
 
   // ---- for the rest of this room ---------------------------------------------------------------------------------------
-
-  readonly #other = <K2, V2>(map: HugeMap<K2, V2>): MapWriter<K2, V2> => {
-    if (!(map instanceof HugeMap) || map._writer.committer !== this.#committer) {
-      throw new ArgumentError('map', 'a map of the same folder, opened in this thread with the same writer', map)
-    }
-    map._writer.check()
-    return map._writer
-  }
-
-  /** @internal */
-  override _label(): string {
-    return this.name === '' ? `The map ${this.path}` : `The map '${this.name}' of ${this.path}`
-  }
 
   /** @internal */
   get _inside(): Inside {

@@ -2,8 +2,8 @@ import { sleep } from '../base/abort.js'
 import { latin1 } from '../base/bytes.js'
 import { ArgumentError, StoreError } from '../base/errors.js'
 import { Group } from './batch.js'
-import type { HugeMap } from './huge-map.js'
 import type { MapWriter } from './map-writer.js'
+import type { WritingMap } from './writing-map.js'
 
 /** Milliseconds that a transaction waits at most before it tries again. */
 const LONGEST_PAUSE_MS = 64
@@ -16,7 +16,7 @@ export interface Transaction<K, V> {
   set(key: K, value: V): void
   delete(key: K): void
   /** The same transaction over another map of the same folder. */
-  on<K2, V2>(map: HugeMap<K2, V2>): Transaction<K2, V2>
+  on<K2, V2>(map: WritingMap<K2, V2>): Transaction<K2, V2>
 }
 
 /** What a transaction knows of a key: its record, null where there is none. */
@@ -95,14 +95,14 @@ class MapTransaction<K, V> implements Transaction<K, V> {
     this.#attempt.write(this.#writer as never, this.#writer.keyBytes(key), null)
   }
 
-  on<K2, V2>(map: HugeMap<K2, V2>): Transaction<K2, V2> {
+  on<K2, V2>(map: WritingMap<K2, V2>): Transaction<K2, V2> {
     this.#attempt.group.check()
     return new MapTransaction(this.#attempt, this.#other(map), this.#other)
   }
 }
 
 /** The writer of another map of the same store, or a throw. */
-export type Other = <K2, V2>(map: HugeMap<K2, V2>) => MapWriter<K2, V2>
+export type Other = <K2, V2>(map: WritingMap<K2, V2>) => MapWriter<K2, V2>
 
 /**
  * Runs `fn` on the newest state and writes what it wrote if nobody has changed what it read; else again. Rejects with
