@@ -4,7 +4,7 @@ import { ArgumentError, StoreError } from '../base/errors.js'
 import { tagOf } from './folder-files.js'
 import { transactSync } from './last-commit.js'
 import { closeRaw, type RawDatabase, type RawInfo } from './lmdb.js'
-import type { TableHost } from './lmdb-table.js'
+import type { TableHost } from './lmdb-reading.js'
 import { DATA_FILE, LOCK_FILE, storeFault } from './look.js'
 import { Place } from './place.js'
 
