@@ -53,6 +53,8 @@ for (const [what, change] of Object.entries(changes)) {
     change(path)
     t.false(place.holds())
     t.false(place.holds())
+    await wait(SETTLED)
+    for (let i = 0; i < 3; i++) t.false(place.holds(), 'nor when that is long ago')
   })
 
   test(`a folder that has just changed: ${what}, within the same tick of the clock`, (t) => {

@@ -33,8 +33,10 @@ export class Place {
     // Before the file: what changes between the two shows the next time.
     const folder = statSync(this.#path, { throwIfNoEntry: false })
     if (folder !== undefined && isSame(folder, this.#seen)) return true
-    this.#seen = folder !== undefined && isSettled(folder.ctimeMs) ? folder : undefined
-    return this.#tag !== undefined && fileTag(this.#path) === this.#tag
+    const holds = this.#tag !== undefined && fileTag(this.#path) === this.#tag
+    // Where it does not hold there is nothing to rely on the next time.
+    this.#seen = holds && folder !== undefined && isSettled(folder.ctimeMs) ? folder : undefined
+    return holds
   }
 }
 
