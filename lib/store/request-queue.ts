@@ -1,3 +1,4 @@
+import { onAbort } from '../base/abort.js'
 import { APPLY } from './frames.js'
 
 /** Bytes sent and not answered yet, at most, unless one request is longer. */
@@ -41,13 +42,42 @@ export class RequestQueue {
     return this.#waitingBytes + this.#sentBytes
   }
 
-  add(request: Request): void {
-    this.#waiting.push(request)
-    this.#waitingBytes += request.bytes.length
+  /**
+   * One more, behind all others; settles when it is answered. An abort rejects it if it was never sent: then `withdrawn`
+   * is told.
+   */
+  ask(type: number, bytes: Uint8Array, signal: AbortSignal | undefined, withdrawn: () => void): Promise<Uint8Array> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted === true) {
+        reject(signal.reason)
+        return
+      }
+      const off = onAbort(signal, (reason) => {
+        // What was sent is or will be written.
+        if (!this.#withdraw(request)) return
+        reject(reason)
+        withdrawn()
+      })
+      const request: Request = {
+        type,
+        bytes,
+        sequence: 0,
+        resolve: (results) => {
+          off()
+          resolve(results)
+        },
+        reject: (error) => {
+          off()
+          reject(error)
+        },
+      }
+      this.#waiting.push(request)
+      this.#waitingBytes += bytes.length
+    })
   }
 
   /** Takes back one that was never sent; false: it was. */
-  withdraw(request: Request): boolean {
+  #withdraw(request: Request): boolean {
     const at = request.sequence === 0 ? this.#waiting.indexOf(request) : -1
     if (at < 0) return false
     this.#waiting.splice(at, 1)
@@ -124,4 +154,17 @@ export class RequestQueue {
     this.#alone = sequence
     return undefined
   }
+}
+
+/** What goes into the body of the frame for requests that are sent as one. */
+export function bodyOf(group: readonly Request[]): readonly Uint8Array[] {
+  const { type, bytes } = group[0] as Request
+  if (type !== APPLY) return [bytes]
+  return group.flatMap((request) => [lengthOf(request.bytes), request.bytes])
+}
+
+function lengthOf(bytes: Uint8Array): Uint8Array {
+  const length = new Uint8Array(4)
+  new DataView(length.buffer).setUint32(0, bytes.length, true)
+  return length
 }

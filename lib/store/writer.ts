@@ -1,4 +1,3 @@
-import { onAbort } from '../base/abort.js'
 import { type MillraceError, StoreError } from '../base/errors.js'
 import { unpackFailure } from './failure.js'
 import {
@@ -17,7 +16,7 @@ import {
   unpackParts,
 } from './frames.js'
 import { LockWatch } from './lock-watch.js'
-import { type Request, RequestQueue } from './request-queue.js'
+import { bodyOf, type Request, RequestQueue } from './request-queue.js'
 import { SideChild, type SideEnd } from './side-child.js'
 import { sideLost } from './side-run.js'
 import { readRecord } from './writer-record.js'
@@ -154,39 +153,16 @@ export class Writer {
   // ---- requests ----------------------------------------------------------------------------------------------------
 
   #request(type: number, bytes: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      if (signal?.aborted === true) {
-        reject(signal.reason)
-        return
-      }
-      const off = onAbort(signal, (reason) => {
-        // What was sent is or will be written.
-        if (!this.#requests.withdraw(request)) return
-        reject(reason)
-        this.#next()
-      })
-      const request: Request = {
-        type,
-        bytes,
-        sequence: 0,
-        resolve: (results) => {
-          off()
-          resolve(results)
-        },
-        reject: (error) => {
-          off()
-          reject(error)
-        },
-      }
-      this.#requests.add(request)
-      if (this.#pumping) return
+    const answer = this.#requests.ask(type, bytes, signal, () => this.#next())
+    if (!this.#pumping) {
       // What comes in one piece of work becomes one transaction.
       this.#pumping = true
       queueMicrotask(() => {
         this.#pumping = false
         this.#pump()
       })
-    })
+    }
+    return answer
   }
 
   /** Sends what should be sent now. */
@@ -197,7 +173,8 @@ export class Writer {
       const group = this.#requests.next()
       if (group === undefined) return
       const side = this.#side ?? this.#start()
-      send(side, group)
+      const { type, sequence } = group[0] as Request
+      side.send(type, sequence, ...bodyOf(group))
       if (waited) continue
       side.ref()
       if (this.#up) this.#watch.tries()
@@ -354,17 +331,4 @@ export class Writer {
     const message = `${path}: another process has held the write lock for ${waitedMs} ms; nothing of this was written`
     return new StoreError('MILL_LOCKED', message, { path, waitedMs })
   }
-}
-
-/** As one frame. */
-function send(side: SideChild, group: readonly Request[]): void {
-  const { type, sequence, bytes } = group[0] as Request
-  if (type !== APPLY) side.send(type, sequence, bytes)
-  else side.send(APPLY, sequence, ...group.flatMap((request) => [lengthOf(request.bytes), request.bytes]))
-}
-
-function lengthOf(bytes: Uint8Array): Uint8Array {
-  const length = new Uint8Array(4)
-  new DataView(length.buffer).setUint32(0, bytes.length, true)
-  return length
 }
