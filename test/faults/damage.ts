@@ -80,9 +80,10 @@ async function damagedMaps(lab: Lab, cases: number, checksum: boolean): Promise<
       counts[line.outcome] = (counts[line.outcome] ?? 0) + 1
       const { family, changes } = plan[line.number] as (typeof plan)[number]
       const what = `${family} at ${changes[0]?.at}: ${line.outcome}${line.detail ? `: ${line.detail}` : ''}`
-      // An older copy of itself is the one thing that nobody can tell from the page.
-      const isStale = family === 'a page over another'
-      if (line.outcome === 'wrong' || (line.outcome === 'unnoticed' && !isStale)) faults.push(what)
+      // A copy of a page, older or of another map, is what nobody can tell from it; a damaged header may lead to one.
+      const isCopy = family === 'a page over another' || (changes[0]?.at ?? 0) < 2 * PAGE
+      const isSilent = line.outcome === 'unnoticed' || line.outcome === 'stale'
+      if (line.outcome === 'wrong' || (isSilent && !isCopy)) faults.push(what)
     }
     if (next >= cases) break
     // It died of the one it was at: another process goes on behind that, whose check says whether it was to be known.

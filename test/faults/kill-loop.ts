@@ -20,12 +20,12 @@ export const killLoop: Mechanic = {
     const kills = lab.times(250, 20)
     await lab.case('H1, H6: a map of four writers, and one that is never killed', () => killWriters(lab, 'map', kills))
     const early = { careless: 'early' } as const
-    await lab.control('writes that nobody awaits', () => killWriters(lab, 'map', 12, early))
-    await lab.case('M4, G5: files of four writers', () => killWriters(lab, 'files', lab.times(100, 20)))
+    await lab.control('writes that nobody awaits', () => killWriters(lab, 'map', 8, early))
+    await lab.case('M4, G5: files of four writers', () => killWriters(lab, 'files', lab.times(100, 12)))
     const plain = { careless: 'plain' } as const
-    await lab.control('files by writeFile', () => killWriters(lab, 'files', 12, plain))
+    await lab.control('files by writeFile', () => killWriters(lab, 'files', 8, plain))
     await lab.case('L1, L4: four processes that make shards within a limit', () =>
-      killShardMakers(lab, lab.times(200, 20)),
+      killShardMakers(lab, lab.times(200, 12)),
     )
   },
 }

@@ -26,7 +26,9 @@ export class Tally {
   failed = 0
   readonly #failures: string[] = []
 
-  line(ok: boolean, text: string): void {
+  line(ok: boolean, words: string): void {
+    // What was damaged is shown, too: nothing in it may speak to the terminal.
+    const text = words.replaceAll(/[^\x20-\x7e\n]/g, '?')
     if (ok) this.passed++
     else {
       this.failed++

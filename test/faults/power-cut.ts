@@ -35,19 +35,19 @@ export const powerCut: Mechanic = {
   async run(lab) {
     const ram = tmpfs(lab, 2048)
     const cut = (look: Look) => (): Promise<Finding> => cuts(lab, ram.path, look)
-    const few = 6
+    const few = 4
     const lanes = [
       async () => {
-        await lab.case('H1: a map', cut({ subject: 'map', cuts: lab.times(60, few) }))
+        await lab.case('H1: a map', cut({ subject: 'map', cuts: lab.times(60, 6) }))
         await lab.control('a map with durable: false', cut({ subject: 'map', careless: 'unsynced', cuts: few }))
         await lab.control('writes that nobody awaits', cut({ subject: 'map', careless: 'early', cuts: few }))
       },
       async () => {
-        await lab.case('M4: files', cut({ subject: 'files', cuts: lab.times(60, few) }))
+        await lab.case('M4: files', cut({ subject: 'files', cuts: lab.times(60, 6) }))
         await lab.control('files without a sync', cut({ subject: 'files', careless: 'unsynced', cuts: few }))
       },
       async () => {
-        await lab.case("L2: shards, durability 'full'", cut({ subject: 'dataset', cuts: lab.times(60, few) }))
+        await lab.case("L2: shards, durability 'full'", cut({ subject: 'dataset', cuts: lab.times(60, 6) }))
         const torn = { subject: 'dataset', careless: 'unsynced' } as const
         await lab.case("L2: shards, durability 'process'", cut({ ...torn, mayLose: true, cuts: lab.times(30, few) }))
         await lab.control('shards without a sync, none to be lost', cut({ ...torn, cuts: few }))

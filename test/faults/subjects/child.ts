@@ -2,14 +2,13 @@
  * A process that writes to a subject, or looks at what is left of it: `child.js write <subject> <job>`,
  * `child.js examine <subject> <job>`, both jobs as JSON. Tells what happens in lines.
  */
-import { writeSync } from 'node:fs'
 import { isMillraceError } from '../../../lib/index.js'
 import { subjects } from './index.js'
 import type { ExamineJob, WriteJob } from './record.js'
+import { tell } from './tell.js'
 
 const [what = '', name = '', job = '{}'] = process.argv.slice(2)
 const subject = subjects[name as keyof typeof subjects]
-const tell = (line: string): void => void writeSync(1, `${line}\n`)
 
 if (what === 'write') {
   try {

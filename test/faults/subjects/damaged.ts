@@ -6,6 +6,7 @@ import { closeSync, copyFileSync, ftruncateSync, openSync, readFileSync, writeSy
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { HugeMap, isMillraceError } from '../../../lib/index.js'
+import { tell } from './tell.js'
 
 /** Bytes to be written at a place; none: the file ends there. */
 export interface Change {
@@ -13,7 +14,10 @@ export interface Change {
   readonly hex: string
 }
 
-/** `right`; `error`: some of it was; `missing`: some was, which `check` has found; `unnoticed`: which it has not. */
+/**
+ * `right`; `error`: some of it was; `stale`: a value that was written for its key, but not the last one of this map;
+ * `missing`: some was, which `check` has found; `unnoticed`: which it has not.
+ */
 export type Outcome = 'right' | 'refused' | 'error' | 'stale' | 'missing' | 'unnoticed' | 'wrong'
 
 export interface Line {
@@ -29,6 +33,10 @@ const keyOf = (i: number): string => `key ${String(i).padStart(4, '0')}`
 const textOf = (map: string, i: number, state: number): string =>
   `state ${state} of ${map}${i} `.padEnd(i % 10 === 0 ? 3000 : 50, '.')
 const LAST_STATE = 3
+
+/** It was written for this key once, though in another state, or in the other map: its checksum covers key and value. */
+const isOfKey = (i: number, value: string): boolean =>
+  MAPS.some((map) => Array.from({ length: LAST_STATE + 1 }, (_, state) => textOf(map, i, state)).includes(value))
 
 /** A map of two names with a free list: what is there has been written several times. */
 export async function makeMap(folder: string, checksum: boolean): Promise<void> {
@@ -52,8 +60,7 @@ async function look(folder: string): Promise<Omit<Line, 'number'>> {
           const value = map.get(keyOf(i))
           if (value === undefined) missing++
           else if (value !== textOf(name, i, LAST_STATE)) {
-            const isOld = Array.from({ length: LAST_STATE }, (_, s) => textOf(name, i, s)).includes(value)
-            if (!isOld) return { outcome: 'wrong', detail: `${keyOf(i)}: ${value.slice(0, 60)}` }
+            if (!isOfKey(i, value)) return { outcome: 'wrong', detail: `${keyOf(i)}: ${value.slice(0, 60)}` }
             stale++
           }
         } catch (thrown) {
@@ -80,16 +87,16 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [folder = '', plan = '', first = '0'] = process.argv.slice(2)
   const cases = JSON.parse(readFileSync(plan, 'utf8')) as { changes: Change[] }[]
   const file = join(folder, 'data.mdb')
-  const tell = (line: Line): void => void writeSync(1, `${JSON.stringify(line)}\n`)
+  const say = (line: Line): void => tell(JSON.stringify(line))
   for (let number = Number(first); number < cases.length; number++) {
     copyFileSync(`${folder}.sound`, file)
-    tell({ number })
+    say({ number })
     const descriptor = openSync(file, 'r+')
     for (const { at, hex } of cases[number]?.changes ?? []) {
       if (hex === '') ftruncateSync(descriptor, at)
       else writeSync(descriptor, Buffer.from(hex, 'hex'), 0, hex.length / 2, at)
     }
     closeSync(descriptor)
-    tell({ number, ...(await look(folder)) })
+    say({ number, ...(await look(folder)) })
   }
 }

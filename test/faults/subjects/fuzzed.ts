@@ -2,11 +2,12 @@
  * Gives changed inputs to something that reads them: `fuzzed.js <target> <inputs> <seed>`. Says where it is now and then,
  * and at the end `done`, or what went wrong with which input.
  */
-import { readdirSync, readFileSync, writeSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Chance } from '../lab.js'
 import { mutate } from './mutator.js'
 import { CARELESS, type Reading, TARGETS } from './targets.js'
+import { tell } from './tell.js'
 
 /** Milliseconds one small input may take, on a busy machine. */
 const SLOW = 5000
@@ -21,7 +22,6 @@ const folder = `${CORPUS}${name === 'careless' ? 'u32' : name}/`
 const corpus = readdirSync(folder).map((file) => new Uint8Array(readFileSync(folder + file)))
 const chance = new Chance(Number(seed), name)
 const read = await target.make()
-const tell = (line: string): void => void writeSync(1, `${line}\n`)
 
 /** What is wrong with an input; undefined: nothing. */
 async function faultOf(read: Reading, input: Uint8Array): Promise<string | undefined> {
@@ -36,8 +36,18 @@ async function faultOf(read: Reading, input: Uint8Array): Promise<string | undef
   } catch (error) {
     return error instanceof Error ? (error.stack ?? error.message) : String(error)
   }
-  const took = performance.now() - start
-  return took > SLOW ? `it took ${took.toFixed(0)} ms` : undefined
+  return performance.now() - start > SLOW ? await slowFault(read, input) : undefined
+}
+
+/** It was slow, or the machine was: of three more times the quickest tells. */
+async function slowFault(read: Reading, input: Uint8Array): Promise<string | undefined> {
+  let quickest = Number.POSITIVE_INFINITY
+  for (let tries = 0; tries < 3; tries++) {
+    const start = performance.now()
+    await read([input])
+    quickest = Math.min(quickest, performance.now() - start)
+  }
+  return quickest > SLOW / 2 ? `it takes ${quickest.toFixed(0)} ms` : undefined
 }
 
 const clean = Object.getOwnPropertyNames(Object.prototype).length

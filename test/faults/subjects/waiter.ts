@@ -2,12 +2,12 @@
  * A process that wants to write to a map whose lock another one has: `waiter.js <folder> <writer> <ms for the lock>`.
  * `exit` in the place of the time: exits in the middle of waiting.
  */
-import { writeSync } from 'node:fs'
 import { HugeMap } from '../../../lib/hugemap/index.js'
+import { tell } from './tell.js'
 
 const [path = '', writer = 'process', timeout = ''] = process.argv.slice(2)
-const tell = (line: string): void => void writeSync(1, `${line}\n`)
 
+tell('started')
 const options = { writer: writer as 'process' | 'inline', lockTimeoutMs: Number(timeout) || 30_000 }
 const map = await HugeMap.open<string, number>(path, options)
 let ticks = 0
