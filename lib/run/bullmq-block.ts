@@ -1,33 +1,61 @@
 import type { ChunkSink } from '../../types/run.js'
 import { DONE } from './board.js'
-import { type BlockData, type BlockResult, fromBase64, type Packer } from './bullmq-kit.js'
+import { type BlockData, type BlockResult, fromBase64, MAX_STALLED, type Packer } from './bullmq-kit.js'
 import { textOf, unpackError } from './run-error.js'
 
 /** Consecutive chunks in the queue, and what is known of them. */
 export class Block {
-  readonly id: string
-  readonly data: BlockData
+  readonly #ids: string[]
+  #data: BlockData
   readonly over: Promise<void>
-  readonly #count: number
+  readonly count: number
   readonly #sink: ChunkSink
   readonly #packer: Packer
   readonly #lost: Map<number, number>
   #resolve: () => void = () => {}
+  /** Attempt of its chunks when it was new. */
+  readonly #first: number
   #begun = 0
   #seen = false
   #missed = false
 
   /** @param lost gets how often chunks that failed were begun by workers that were lost */
   constructor(id: string, data: BlockData, count: number, sink: ChunkSink, packer: Packer, lost: Map<number, number>) {
-    this.id = id
-    this.data = data
-    this.#count = count
+    this.#ids = [id]
+    this.#data = data
+    this.#first = data.attempt
+    this.count = count
     this.#sink = sink
     this.#packer = packer
     this.#lost = lost
     this.over = new Promise((resolve) => {
       this.#resolve = resolve
     })
+  }
+
+  /** What it is called in the queue. */
+  get id(): string {
+    return this.#ids.at(-1) as string
+  }
+
+  /** All that it was called: its result may still come under an earlier name. */
+  get ids(): readonly string[] {
+    return this.#ids
+  }
+
+  get data(): BlockData {
+    return this.#data
+  }
+
+  /** It goes into the queue again, under another name. False: it was lost too often. */
+  renew(id: string): boolean {
+    if (this.#ids.length > MAX_STALLED) return false
+    this.#ids.push(id)
+    // Every worker that was given it counts.
+    this.#data = { ...this.#data, attempt: this.#first + this.#begun }
+    this.#seen = false
+    this.#missed = false
+    return true
   }
 
   /** No more of it will be heard. */
@@ -59,7 +87,7 @@ export class Block {
       const errors = new Map(failed)
       const given = new Map(values)
       const open = new Set(left)
-      for (let k = 0; k < this.#count; k++) {
+      for (let k = 0; k < this.count; k++) {
         const error = errors.get(k)
         if (error !== undefined) this.#fail(this.data.first + k, unpackError(error))
         else if (!open.has(k)) this.#sink.done(this.data.first + k, given.get(k))
@@ -71,7 +99,7 @@ export class Block {
   }
 
   failed(error: Error): void {
-    for (let k = 0; k < this.#count; k++) this.#fail(this.data.first + k, error)
+    for (let k = 0; k < this.count; k++) this.#fail(this.data.first + k, error)
     this.end()
   }
 
@@ -84,7 +112,7 @@ export class Block {
   progress(data: unknown): void {
     if (this.data.values || typeof data !== 'string') return
     const states = fromBase64(data)
-    for (let k = 0; k < this.#count; k++) if (states[k] === DONE) this.#sink.done(this.data.first + k)
+    for (let k = 0; k < this.count; k++) if (states[k] === DONE) this.#sink.done(this.data.first + k)
   }
 }
 

@@ -103,6 +103,7 @@ class QueueRun {
   readonly #lost = new Map<number, number>()
   readonly #args: string
   #stopping = false
+  #looking = false
   #sent = 0
 
   constructor(plan: ChunkPlan, sink: ChunkSink, settings: Settings, channel: Channel, blocks: Map<string, Block>) {
@@ -117,7 +118,7 @@ class QueueRun {
   async run(signal: AbortSignal): Promise<void> {
     const off = onAbort(signal, () => this.#stop(true))
     // An answer may get lost with its server: what nobody has any more is not waited for.
-    const look = setInterval(() => void this.#look(), this.#settings.lockMs)
+    const look = setInterval(() => void this.#look(signal), this.#settings.lockMs)
     try {
       await Promise.all(Array.from({ length: this.#settings.maxBlocks }, () => this.#lane(signal)))
     } finally {
@@ -139,8 +140,7 @@ class QueueRun {
     const { id: run, job, chunkSize, values } = this.#plan
     const { first, start, end, count } = chunks
     const attempt = chunks.attempt + (this.#lost.get(first) ?? 0)
-    // A chunk that comes again needs an id of its own.
-    const id = `${run}-${first}-${count}-${this.#sent++}`
+    const id = this.#idOf(first, count)
     const { progressMs } = this.#settings
     const range = { first, start, end, chunkSize, attempt }
     const data = { v: VERSION, run, job: job.name, ...range, args: this.#args, values, progressMs }
@@ -153,8 +153,13 @@ class QueueRun {
       await block.over
     } finally {
       this.#mine.delete(block)
-      this.#blocks.delete(id)
+      for (const one of block.ids) this.#blocks.delete(one)
     }
+  }
+
+  /** What comes again needs an id of its own. */
+  #idOf(first: number, count: number): string {
+    return `${this.#plan.id}-${first}-${count}-${this.#sent++}`
   }
 
   /** Into the queue; as long as the server is away it is tried again, which an id that is there already makes harmless. */
@@ -189,14 +194,31 @@ class QueueRun {
     }
   }
 
-  async #look(): Promise<void> {
-    for (const block of this.#mine) {
-      try {
+  async #look(signal: AbortSignal): Promise<void> {
+    if (this.#looking) return // The server has been silent since the last time.
+    this.#looking = true
+    try {
+      for (const block of this.#mine) {
         if ((await this.#channel.queue.getJob(block.id)) !== undefined) block.seen()
-        else if (block.missed()) block.failed(new Error('The block is gone from the queue, and its result with it'))
-      } catch {
-        return // The server is away.
+        else if (block.missed()) await this.#again(block, signal)
       }
+    } catch {
+      // The server is away, or unwell: it is asked again the next time, and who adds a block is told what is wrong.
+    } finally {
+      this.#looking = false
+    }
+  }
+
+  /** Nobody has it any more: its server lost its memory, or told of the end while we could not hear it. */
+  async #again(block: Block, signal: AbortSignal): Promise<void> {
+    if (this.#stopping) return block.end()
+    const id = this.#idOf(block.data.first, block.count)
+    if (!block.renew(id)) return block.failed(new Error('The block is gone from the queue, again and again'))
+    this.#blocks.set(id, block)
+    try {
+      await this.#add(block, signal)
+    } catch (error) {
+      block.failed(error as Error)
     }
   }
 }

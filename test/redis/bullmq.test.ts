@@ -280,7 +280,7 @@ test.serial('the server goes away and comes back: the run waits, and what was lo
   await using executor = bullmqExecutor(options)
   await using pool = new ChunkPool({ workers: 2 })
   await using _worker = await bullmqWorker({ ...options, jobs: all, pool })
-  const run = runChunked(slow, { end: 60, chunkSize: 1, retries: 5, executor, args: { ms: 20 } })
+  const run = runChunked(slow, { end: 60, chunkSize: 1, executor, args: { ms: 20 } })
   await until(() => run.snapshot().done > 4, 'some are done')
   await redis.kill()
   await wait(500)
