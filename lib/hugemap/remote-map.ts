@@ -8,14 +8,13 @@ import { ArgumentError, StoreError } from '../base/errors.js'
 import { Meter } from '../base/progress.js'
 import { Arena } from '../store/operations.js'
 import { batches, readable } from '../streams/source.js'
-import { codingOf } from './config.js'
 import type { Inside } from './inside.js'
-import { KeyCoder } from './key-coder.js'
 import { closedError } from './map-base.js'
-import { checkName, openSettings } from './open-options.js'
+import { checkName } from './open-options.js'
 import { boundsOf } from './ranges.js'
-import { RemoteFeeder, RemoteWriter } from './remote-writer.js'
-import { ValueCodec } from './values.js'
+import { groupOf, type RemoteBatch } from './remote-batch.js'
+import { type OpenedRemote, openRemote } from './remote-open.js'
+import { RemoteFeeder, type RemoteWriter } from './remote-writer.js'
 import { type MapWritable, mapWritable, pairOf } from './writable.js'
 
 const ATTEMPTS = 10
@@ -23,22 +22,6 @@ const ATTEMPTS = 10
 const LONGEST_PAUSE_MS = 64
 const BATCH = 256
 const REPORT_MS = 100
-
-/** What `batch` writes to; see {@link RemoteMap.batch}. */
-export interface RemoteBatch<K, V> {
-  set(key: K, value: V): this
-  delete(key: K): this
-  /** None of it is done unless the key has this value now, compared as stored bytes; undefined: is absent. */
-  require(key: K, value: V | undefined): this
-}
-
-/** What a handle is made of. */
-interface Opened<K, V> {
-  readonly store: Store
-  readonly writer: RemoteWriter<K, V>
-  readonly name: string
-  readonly readonly: boolean
-}
 
 /**
  * The verbs of a `HugeMap` with promises, over any store, such as `redisStore()`. The store stays yours: close it. Reads
@@ -66,34 +49,10 @@ export class RemoteMap<K = Key, V = unknown> implements AsyncDisposable {
    * `MILL_INVALID_ARGUMENT`. Rejects with `MILL_MAP_MISSING` and `MILL_MAP_MISMATCH`.
    */
   static async open<K = Key, V = unknown>(store: Store, options: HugeMapOptions<K, V> = {}): Promise<RemoteMap<K, V>> {
-    if (typeof (store as Partial<Store> | null)?.write !== 'function')
-      throw new ArgumentError('store', 'a store', store)
-    const settings = openSettings(options as HugeMapOptions<never, never>)
-    for (const foreign of ['writer', 'durable', 'lockTimeoutMs', 'pageSize', 'maxMaps', 'maxPendingBytes'] as const) {
-      if (options[foreign] === undefined) continue
-      throw new ArgumentError(`options.${foreign}`, 'left out: it is for a folder', options[foreign])
-    }
-    const { name, create, readonly, verify, maxValueBytes, signal } = settings
-    signal?.throwIfAborted()
-    const where = { path: store.name, name }
-    let table = await store.table(name)
-    let coding = await codingOf(options, table?.config, where)
-    if (table === undefined) {
-      const missing = (what: string): StoreError => new StoreError('MILL_MAP_MISSING', `${store.name}: ${what}`, where)
-      if (!create) throw missing(name === '' ? 'there is no map' : `there is no map '${name}'`)
-      table = await store.table(name, coding.config)
-      if (table === undefined) throw missing(`'${name}' was dropped`)
-      coding = await codingOf(options, table.config, where)
-    }
-    signal?.throwIfAborted()
-    const { serializer, codec, config } = coding
-    const keys = new KeyCoder(coding.keys, store.capabilities.maxKeyBytes)
-    const values = new ValueCodec<V>({ serializer, codec, checksum: config.checksum, maxValueBytes, ...where })
-    const writer = new RemoteWriter(store, table, keys, values, verify)
-    return new RemoteMap<K, V>({ store, writer, name, readonly })
+    return new RemoteMap<K, V>(await openRemote<K, V>(store, options))
   }
 
-  private constructor({ store, writer, name, readonly }: Opened<K, V>) {
+  private constructor({ store, writer, name, readonly }: OpenedRemote<K, V>) {
     this.name = name
     this.path = store.name
     this.#store = store
@@ -248,19 +207,8 @@ export class RemoteMap<K = Key, V = unknown> implements AsyncDisposable {
   async batch(fn: (batch: RemoteBatch<K, V>) => void): Promise<boolean> {
     this.#checkWritable()
     if (typeof fn !== 'function') throw new ArgumentError('fn', 'a function', fn)
-    const arena = new Arena(1024)
-    const batch = new ArenaBatch(arena, this.#writer)
-    arena.group(() => {
-      try {
-        const result: unknown = fn(batch)
-        if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
-          throw new ArgumentError('fn', 'synchronous', result)
-        }
-      } finally {
-        batch.open = false
-      }
-    }, true)
-    if (arena.count === 1) return true // the group alone: nothing was asked for
+    const arena = groupOf(this.#writer, fn)
+    if (arena === undefined) return true
     return (await this.#store.write(arena))[0] === 1
   }
 
@@ -359,40 +307,5 @@ export class RemoteMap<K = Key, V = unknown> implements AsyncDisposable {
     if (this.#readonly) {
       throw new StoreError('MILL_READ_ONLY', 'The map was opened with readonly: true', { path: this.path })
     }
-  }
-}
-
-/** Writes a batch into an arena, as long as its function runs. */
-class ArenaBatch<K, V> implements RemoteBatch<K, V> {
-  open = true
-  readonly #arena: Arena
-  readonly #writer: RemoteWriter<K, V>
-
-  constructor(arena: Arena, writer: RemoteWriter<K, V>) {
-    this.#arena = arena
-    this.#writer = writer
-  }
-
-  set(key: K, value: V): this {
-    const bytes = this.#keyBytes(key)
-    this.#arena.set(this.#writer.table.id, bytes, this.#writer.recordBytes(bytes, value, true))
-    return this
-  }
-
-  delete(key: K): this {
-    this.#arena.delete(this.#writer.table.id, this.#keyBytes(key))
-    return this
-  }
-
-  require(key: K, value: V | undefined): this {
-    const bytes = this.#keyBytes(key)
-    const expect = value === undefined ? null : this.#writer.recordBytes(bytes, value, false)
-    this.#arena.require(this.#writer.table.id, bytes, expect)
-    return this
-  }
-
-  #keyBytes(key: K): Uint8Array {
-    if (!this.open) throw new StoreError('MILL_CLOSED', 'This batch is over')
-    return this.#writer.keyBytes(key)
   }
 }
