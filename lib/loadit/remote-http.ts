@@ -204,7 +204,7 @@ async function readParts(
     if (signal.aborted) throw signal.reason
     throw error instanceof LoadItError ? error : fault(asked, status, 'the body broke off', error)
   } finally {
-    // An unread body holds its socket.
+    // An unread body holds its socket. What the server says to that changes nothing for what was read.
     reader?.cancel().catch(() => {})
   }
   if (exact ? kept < length : (ended || reader === undefined) && body !== undefined && seen < body) {
@@ -240,7 +240,7 @@ async function codeIn(response: Response, signal: AbortSignal): Promise<string> 
   } catch {
     // The status is enough.
   } finally {
-    reader?.cancel().catch(() => {})
+    reader?.cancel().catch(() => {}) // as above
   }
   const from = text.indexOf('<Code>')
   const to = text.indexOf('</Code>', from)

@@ -77,7 +77,7 @@ export class Uploads {
       const read = await readFully(this.#files, fd, data, 0)
       return data.subarray(0, read)
     } finally {
-      await this.#files.close(fd).catch(() => {})
+      await this.#files.close(fd).catch(() => {}) // it was only read
     }
   }
 }

@@ -215,6 +215,7 @@ class FarDataset<T> implements Remote<T> {
       if (this.#settings.sync) await files.fdatasync(fd)
       isWhole = true
     } finally {
+      // What is here in full was checked as it came, and is again when it is read; the rest is swept up at the next opening.
       await files.close(fd).catch(() => {})
       if (!isWhole) await files.unlink(path).catch(() => {})
     }

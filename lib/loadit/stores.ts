@@ -103,6 +103,7 @@ async function putFile(
     }
     return 'stored'
   } finally {
+    // After a rename it is gone; a name that stays is no key of anybody.
     await unlink(made.path).catch(() => {})
   }
 }

@@ -93,6 +93,7 @@ class BlockWork {
   readonly #packer: Packer
   readonly #abort = new AbortController()
   #told = ''
+  #telling = false
 
   constructor(job: QueueJob, queue: JobQueue, packer: Packer) {
     this.#job = job
@@ -143,6 +144,8 @@ class BlockWork {
 
   /** Tells what is done, and looks whether the run has been aborted. The queue may be away: next time. */
   async #tick(board: Uint8Array): Promise<void> {
+    if (this.#telling) return // The queue has been silent since the last time.
+    this.#telling = true
     try {
       const text = this.#data.values ? '' : toBase64(Uint8Array.from(board))
       if (text !== this.#told) await this.#job.updateProgress(text)
@@ -151,6 +154,8 @@ class BlockWork {
       if (job?.data.aborted === true) this.#abort.abort()
     } catch {
       // It is told again at the next tick, and at the end.
+    } finally {
+      this.#telling = false
     }
   }
 }

@@ -18,7 +18,10 @@ export interface RedisOptions {
   readonly replicas?: number
   /** A `Cluster` or `Redis` of ioredis that is yours, and stays open. */
   readonly client?: object
-  /** Options for the `Cluster` that is made otherwise. */
+  /**
+   * Options for the `Cluster` that is made otherwise. In its `redisOptions`, a node that answers nothing for 5 s
+   * (`socketTimeout`) gets another connection: more of it for values that take longer to send.
+   */
   readonly options?: object
 }
 

@@ -23,7 +23,7 @@ const CAPABILITIES: StoreCapabilities = {
  * A store over a Redis or Valkey cluster, for maps that many machines share. Each map is cut into parts by its keys, and
  * a batch is all or nothing within a part. No snapshots; all keys and values are in the memory of the nodes; replication
  * is asynchronous, so that an acknowledged write can be lost when a node fails (`replicas` makes it less likely). See
- * `docs/many-machines.md`. Nothing is connected before the first call.
+ * `docs/many-machines.md`. Nothing is connected before the first call. A command that has no answer after 10 s has failed.
  *
  * Throws `MILL_INVALID_ARGUMENT`; calls reject with `MILL_PACKAGE_MISSING`, `MILL_STORE_UNAVAILABLE` (of a write it is
  * not known whether it was done), `MILL_STORE_IO` (a node is out of memory), `MILL_UNSUPPORTED` (a group over two

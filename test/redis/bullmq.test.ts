@@ -259,7 +259,8 @@ test.serial('R1: a worker process killed in the middle of its block: another one
 })
 
 test.serial('chunk.attempt counts workers that were lost, and what fails after that goes on from there', async (t) => {
-  const options = optionsOf({ blockChunks: 4, lockMs: 500 })
+  // Long enough for the second worker to keep its lock on a busy machine: each loss counts.
+  const options = optionsOf({ blockChunks: 4, lockMs: 2000 })
   await using executor = bullmqExecutor(options)
   const first = await child(t, options)
   const args = { from: 4, ms: 300, mark: markOf(t) }
@@ -280,7 +281,7 @@ test.serial('the server goes away and comes back: the run waits, and what was lo
   await using executor = bullmqExecutor(options)
   await using pool = new ChunkPool({ workers: 2 })
   await using _worker = await bullmqWorker({ ...options, jobs: all, pool })
-  const run = runChunked(slow, { end: 60, chunkSize: 1, executor, args: { ms: 20 } })
+  const run = runChunked(slow, { end: 60, chunkSize: 1, retries: 5, executor, args: { ms: 20 } })
   await until(() => run.snapshot().done > 4, 'some are done')
   await redis.kill()
   await wait(500)
