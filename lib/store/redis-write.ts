@@ -13,8 +13,11 @@ const MOST_BYTES = 2 ** 20
 /** How long replicas may take, in milliseconds. */
 const REPLICAS_MS = 5000
 
-/** How long a part remembers the last call of a client, in milliseconds: longer than one can be under way. */
-const REMEMBERED_MS = 30_000
+/**
+ * How long a part remembers the last call of a client, in milliseconds: longer than a call can be under way. A system
+ * goes on sending what is on its way for one to two minutes after its connection was given up.
+ */
+const REMEMBERED_MS = 300_000
 
 /**
  * The number of the call, then four words an operation: kind and condition, key, value, expected value. Of a group the

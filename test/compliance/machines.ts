@@ -17,11 +17,11 @@ export function machinesSuite(test: TestFn, kind: LabKind, note?: string): void 
   let lab: Lab | undefined
 
   test.before(async (t) => {
-    t.timeout(60_000)
+    t.timeout(120_000)
     lab = await startLab(kind)
   })
   test.after.always(async (t) => {
-    t.timeout(60_000)
+    t.timeout(120_000)
     await lab?.close()
     rmSync(folder, { recursive: true, force: true })
   })
