@@ -26,6 +26,8 @@ export interface Block {
   length: number
   /** Decoded items, or HOLE; there if the cache keeps those, from the first one on. */
   values: unknown[] | undefined
+  /** Index in the shard of the first of them. */
+  first: number
   /** It was used since the hand of the clock came by. */
   used: boolean
   pinned: boolean
@@ -241,6 +243,7 @@ export function blockOf(home: BlockHome, number: number, buffer: Uint8Array, len
     buffer,
     length,
     values: undefined,
+    first: 0,
     used: false,
     pinned: false,
     slot: -1,

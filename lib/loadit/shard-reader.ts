@@ -114,8 +114,14 @@ export class ShardReader<T> implements TableHolder {
 
   /** As `find`; undefined is both an item and none. */
   peek(i: number): T | undefined {
-    const found = this.find(i)
-    return found === MISS ? undefined : found
+    const block = this.blocks[this.#tables.blockOf(i)]
+    if (block === undefined) return undefined
+    const { values } = block
+    if (values === undefined) return this.#hit(block, i)
+    const kept = values[i - block.first]
+    if (kept === MISS) return this.#hit(block, i)
+    this.#used(block)
+    return kept as T
   }
 
   /** The item at `i` of the shard, at once where that is quick. */
@@ -177,11 +183,16 @@ export class ShardReader<T> implements TableHolder {
     this.#with(file, number, true, ignore).catch(ignore)
   }
 
-  #hit(block: Block, i: number): T {
+  #used(block: Block): void {
     const kit = this.#kit
     block.used = true
     this.usedAt = ++kit.handles.uses
     kit.stats.hits++
+  }
+
+  #hit(block: Block, i: number): T {
+    const kit = this.#kit
+    this.#used(block)
     return kit.decoded && block.slot >= 0 ? this.#kept(block, i) : this.#decode(block, i)
   }
 
@@ -204,14 +215,19 @@ export class ShardReader<T> implements TableHolder {
   }
 
   #kept(block: Block, i: number): T {
-    const first = this.#tables.firstOf(block.number)
-    const values =
-      block.values ?? this.#kit.cache.keepValues(block, this.#tables.firstOf(block.number + 1) - first, MISS)
-    const kept = values[i - first]
+    const at = i - this.#tables.firstOf(block.number)
+    const values = block.values ?? this.#keepValues(block)
+    const kept = values[at]
     if (kept !== MISS) return kept as T
     const value = this.#decode(block, i)
-    values[i - first] = value
+    values[at] = value
     return value
+  }
+
+  #keepValues(block: Block): unknown[] {
+    const tables = this.#tables
+    block.first = tables.firstOf(block.number)
+    return this.#kit.cache.keepValues(block, tables.firstOf(block.number + 1) - block.first, MISS)
   }
 
   #decode(block: Block, i: number): T {
