@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { StoreError } from '../base/errors.js'
 
 /** Names of LMDB's files in a folder. */
@@ -30,7 +30,7 @@ const LEAST_PAGE = 4096
 const MOST_PAGE = 65_536
 
 /** A commit between two of our reads looks like damage: measured, 1 of 90 openings of a busy file. */
-const TRIES = 3
+export const TRIES = 3
 const BETWEEN_TRIES_MS = 10
 /** File descriptors that LMDB needs; with fewer left it ends the process. */
 const DESCRIPTORS = 4
@@ -49,6 +49,15 @@ export interface Sight {
   readonly pageSize: number
 }
 
+/** What is wrong with a data file. */
+export interface Flaw {
+  readonly reason: string
+  /** It has less than its two first pages: somebody may be making it. */
+  readonly isShort: boolean
+}
+
+const flaw = (reason: string, isShort = false): Flaw => ({ reason, isShort })
+
 /**
  * Looks at the files of an environment before native code does, which ends the process when they are not what it
  * expects. Undefined: there is no data file. Throws `MILL_MAP_DAMAGED` for what LMDB must not open, links included,
@@ -61,12 +70,13 @@ export function look(folder: string): Sight | undefined {
   refuseFolder(folder)
   const file = join(folder, DATA_FILE)
   for (let tried = 1; ; tried++) {
-    const seen = lookOnce(folder, file)
-    if (typeof seen !== 'string') {
-      if (seen !== undefined) refuseLockFile(folder)
+    const seen = lookOnce(file, folder)
+    if (seen === undefined) return undefined
+    if ('pageSize' in seen) {
+      refuseLockFile(folder)
       return seen
     }
-    if (tried === TRIES) throw damaged(folder, seen)
+    if (tried === TRIES) throw damaged(folder, seen.reason)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, BETWEEN_TRIES_MS)
   }
 }
@@ -100,43 +110,47 @@ function refuseFolder(folder: string): void {
   }
 }
 
-/** What is there; a text says what is wrong with it. */
-function lookOnce(folder: string, file: string): Sight | string | undefined {
+/**
+ * One look at a data file; undefined: it is not there. A flaw that stays, looked at {@link TRIES} times, is damage.
+ * Throws `MILL_STORE_IO`, which names `path`.
+ */
+export function lookOnce(file: string, path: string): Sight | Flaw | undefined {
   let descriptor: number
   try {
     descriptor = openSync(file, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return undefined
-    if (code === 'ELOOP' || code === 'ENXIO') return `${DATA_FILE} is a link or a device`
-    throw storeFault(folder, error)
+    if (code === 'ELOOP' || code === 'ENXIO') return flaw(`${basename(file)} is a link or a device`)
+    throw storeFault(path, error)
   }
   try {
-    if (!fstatSync(descriptor).isFile()) return `${DATA_FILE} is no regular file`
+    if (!fstatSync(descriptor).isFile()) return flaw(`${basename(file)} is no regular file`)
     return readHeader(descriptor)
   } catch (error) {
-    throw storeFault(folder, error)
+    throw storeFault(path, error)
   } finally {
     closeSync(descriptor)
   }
 }
 
-function readHeader(descriptor: number): Sight | string {
+function readHeader(descriptor: number): Sight | Flaw {
   const first = readMeta(descriptor, 0)
-  if (first === undefined) return `it has fewer than ${META_BYTES} bytes`
+  if (first === undefined) return flaw(`it has fewer than ${META_BYTES} bytes`, true)
   const pageSize = first.getUint32(PAGE_SIZE_AT, true)
   const fits = pageSize >= LEAST_PAGE && pageSize <= MOST_PAGE && (pageSize & (pageSize - 1)) === 0
-  if (!fits) return 'its page size is none'
+  if (!fits) return flaw('its page size is none')
   const second = readMeta(descriptor, pageSize)
-  if (second === undefined) return 'it has no second page'
   // After the pages: what a commit adds meanwhile is then counted in.
   const { size } = fstatSync(descriptor)
-  const fault = metaFault(first, pageSize) ?? metaFault(second, pageSize)
-  if (fault !== undefined) return fault
+  if (second === undefined || size < 2 * pageSize) return flaw('it has no second page', true)
+  const reason = metaFault(first, pageSize) ?? metaFault(second, pageSize)
+  if (reason !== undefined) return flaw(reason)
   // LMDB takes the page of the later transaction, of two equal ones the first. The other may be what a failed write has
   // left, with the trees of the transaction that failed: it is not asked.
   const [one, two] = [first.getBigUint64(TRANSACTION_AT, true), second.getBigUint64(TRANSACTION_AT, true)]
-  return treeFault(two > one ? second : first, pageSize, size) ?? { pageSize }
+  const cut = treeFault(two > one ? second : first, pageSize, size)
+  return cut === undefined ? { pageSize } : flaw(cut)
 }
 
 function readMeta(descriptor: number, at: number): DataView | undefined {
@@ -168,11 +182,12 @@ function treeFault(page: DataView, pageSize: number, size: number): string | und
 }
 
 function refuseLockFile(folder: string): void {
-  try {
-    if (!lstatSync(join(folder, LOCK_FILE)).isFile()) throw damaged(folder, `${LOCK_FILE} is no regular file`)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
+  if (isIrregular(join(folder, LOCK_FILE))) throw damaged(folder, `${LOCK_FILE} is no regular file`)
+}
+
+/** There is something of this name, and it is no file. By name only: closing a lock file would drop our locks. */
+export function isIrregular(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isFile() === false
 }
 
 /** Fails with a code where LMDB would end the process: too few file descriptors are left. */

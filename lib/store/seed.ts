@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import {
   closeSync,
   constants,
-  existsSync,
   fsyncSync,
   linkSync,
   lstatSync,
@@ -11,7 +10,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { hostTag, sweepOnce } from '../io/temporary.js'
 import { DATA_FILE, FORMAT_VERSION, FREE_FLAGS, LOCK_FILE, MAGIC, META_FLAG, storeFault } from './look.js'
 
@@ -34,7 +33,7 @@ export async function seedFolder(folder: string, pageSize: number): Promise<void
   }
   await sweepOnce(folder)
   seedLockFile(folder)
-  if (!existsSync(join(folder, DATA_FILE))) publish(folder, DATA_FILE, emptyData(pageSize))
+  seedFile(join(folder, DATA_FILE), emptyData(pageSize), folder)
   syncSync(folder)
 }
 
@@ -43,12 +42,16 @@ export async function seedFolder(folder: string, pageSize: number): Promise<void
  * system is fine for those who only read.
  */
 export function seedLockFile(folder: string): void {
-  if (lstatSync(join(folder, LOCK_FILE), { throwIfNoEntry: false }) !== undefined) return
-  publish(folder, LOCK_FILE, new Uint8Array(LOCK_BYTES))
+  seedFile(join(folder, LOCK_FILE), emptyLock(), folder)
+}
+
+/** A lock file nobody has used yet. */
+export function emptyLock(): Uint8Array {
+  return new Uint8Array(LOCK_BYTES)
 }
 
 /** The two meta pages of an environment without databases. */
-function emptyData(pageSize: number): Uint8Array {
+export function emptyData(pageSize: number): Uint8Array {
   const bytes = new Uint8Array(2 * pageSize)
   const view = new DataView(bytes.buffer)
   for (let page = 0; page < 2; page++) {
@@ -67,9 +70,14 @@ function emptyData(pageSize: number): Uint8Array {
   return bytes
 }
 
-function publish(folder: string, name: string, bytes: Uint8Array): void {
+/**
+ * Makes a file where there is none: aside, flushed, and linked to its name. Errors are those of {@link seedFolder}, and
+ * name `path`.
+ */
+export function seedFile(file: string, bytes: Uint8Array, path: string): void {
+  if (lstatSync(file, { throwIfNoEntry: false }) !== undefined) return
   const random = randomBytes(6).toString('hex')
-  const temporary = join(folder, `.${name}.${hostTag}.${process.pid}.${random}.tmp`)
+  const temporary = join(dirname(file), `.${basename(file)}.${hostTag}.${process.pid}.${random}.tmp`)
   let made = false
   try {
     const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | (constants.O_NOFOLLOW ?? 0)
@@ -82,10 +90,10 @@ function publish(folder: string, name: string, bytes: Uint8Array): void {
     } finally {
       closeSync(descriptor)
     }
-    linkSync(temporary, join(folder, name))
+    linkSync(temporary, file)
   } catch (error) {
     // Somebody else was faster: theirs is as good.
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storeFault(folder, error)
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storeFault(path, error)
   } finally {
     if (made) unlinkSync(temporary)
   }
