@@ -2,11 +2,27 @@ import { LoadItError } from '../base/errors.js'
 import type { Lease } from './catalog.js'
 import type { Dataset } from './dataset.js'
 import { lengthChanged } from './faults.js'
-import { discard, END, Job } from './job.js'
+import { discard, END, Job, type Outcome } from './job.js'
 import { EndUnknown, isEmptyHanded, makeShard } from './make.js'
-import type { Mill } from './mill.js'
 import { endKnown, LeaseLost } from './publish.js'
 import { Walk, WalkClosed } from './walk.js'
+
+/** The shards that are wanted, as the fleet sees them. */
+export interface Wanted<T> {
+  /** All of them, by shard. */
+  readonly jobs: Map<number, Job<T>>
+  /** Those that wait for a walk, in order. */
+  readonly queue: Set<Job<T>>
+  /** The job of a shard, begun if there is none, and held until {@link letGo}. */
+  want(k: number): Job<T>
+  letGo(job: Job<T>): void
+  /** Takes the lease of a job's shard. */
+  begin(job: Job<T>): 'ready' | 'busy' | 'mine'
+  /** Another walk is about to come by. */
+  follows(job: Job<T>): boolean
+  /** Ends a job. */
+  settle(job: Job<T>, outcome: Outcome, error?: unknown): void
+}
 
 /**
  * The open walks of the source. A walk is led to one job after the other; it serves what it comes by, in work or wanted by
@@ -14,7 +30,7 @@ import { Walk, WalkClosed } from './walk.js'
  */
 export class Fleet<T> {
   readonly #data: Dataset<T>
-  readonly #mill: Mill<T>
+  readonly #mill: Wanted<T>
   readonly #walks = new Set<Walk<T>>()
   readonly #idle = new Set<Walk<T>>()
   /** Where each walk that is under way goes. */
@@ -25,7 +41,7 @@ export class Fleet<T> {
   readonly #running = new Set<Promise<void>>()
   #failures = 0
 
-  constructor(data: Dataset<T>, mill: Mill<T>) {
+  constructor(data: Dataset<T>, mill: Wanted<T>) {
     this.#data = data
     this.#mill = mill
   }

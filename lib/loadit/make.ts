@@ -3,20 +3,12 @@ import type { Dataset } from './dataset.js'
 import { asOurs, contentChanged, isFull, lengthChanged } from './faults.js'
 import type { Job } from './job.js'
 import { MOST_ITEMS } from './options.js'
-import { publish } from './publish.js'
+import { type Driver, publish } from './publish.js'
 import { ShardWriter } from './shard-writer.js'
 import { type Walk, WalkClosed } from './walk.js'
 
 /** Items whose encoding is compared with `verify: 'first'`. */
 export const COMPARED = 16
-
-/** What {@link makeShard} asks of who drives the walk. */
-export interface Driver<T> {
-  /** First item of the shard whose lease is to be taken as this one is published, because the walk goes on there. */
-  next(): number | undefined
-  /** The lease of the next shard. */
-  onNext(lease: NonNullable<Job<T>['lease']>): void
-}
 
 /** What {@link makeShard} throws where a seekable source began behind the end of the data: where that is has to be found. */
 export class EndUnknown extends Error {}

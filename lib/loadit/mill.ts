@@ -3,7 +3,7 @@ import type { Lease } from './catalog.js'
 import type { Dataset } from './dataset.js'
 import { unavailable } from './faults.js'
 import { fetchShard } from './fetch.js'
-import { Fleet } from './fleet.js'
+import { Fleet, type Wanted } from './fleet.js'
 import { discard, END, Job, type Outcome } from './job.js'
 import { LeaseLost } from './publish.js'
 
@@ -13,7 +13,7 @@ const LONGEST_PAUSE = 50
 const SLOWER = 1.5
 
 /** The shards that are wanted and not there: takes their leases, waits for others, and has walks led to the rest. */
-export class Mill<T> {
+export class Mill<T> implements Wanted<T> {
   readonly #data: Dataset<T>
   /** All that are wanted, by shard. For the fleet. */
   readonly jobs = new Map<number, Job<T>>()

@@ -8,11 +8,11 @@ import { memoryCatalog } from '../store/catalog-memory.js'
 import { Books, type Head, type HeadFields } from './catalog.js'
 import { Dataset } from './dataset.js'
 import { asOurs, isFull } from './faults.js'
-import type { Remote } from './fetch.js'
 import { type FileOps, nodeFiles } from './file-ops.js'
 import { ShardKit } from './kit.js'
 import type { Settings } from './options.js'
 import { readFooters } from './rebuild.js'
+import type { Remote } from './remote-face.js'
 import { sweepShards } from './sweep.js'
 
 /** The catalog's name in its folder. */

@@ -3,8 +3,15 @@ import type { Dataset } from './dataset.js'
 import { asOurs, contentChanged, lengthChanged } from './faults.js'
 import { nameFile } from './file-ops.js'
 import type { Job } from './job.js'
-import type { Driver } from './make.js'
 import type { ShardWriter } from './shard-writer.js'
+
+/** What is asked of who drives the walk that makes a shard. */
+export interface Driver<T> {
+  /** First item of the shard whose lease is to be taken as this one is published, because the walk goes on there. */
+  next(): number | undefined
+  /** The lease of the next shard. */
+  onNext(lease: NonNullable<Job<T>['lease']>): void
+}
 
 /** How a shard was made. */
 export interface Made<T> {

@@ -1,7 +1,8 @@
 import type { LoadItError } from '../base/errors.js'
 import { SingleFlight } from '../base/mutex.js'
-import type { Dataset } from './dataset.js'
+import type { ShardRecord } from './catalog.js'
 import { isMissing, unavailable } from './faults.js'
+import type { ShardKit } from './kit.js'
 import { openShard } from './shard-open.js'
 import type { ShardReader } from './shard-reader.js'
 
@@ -16,9 +17,29 @@ interface Entry<T> {
   stamped: number
 }
 
+/** What readers need to know of their dataset. */
+export interface ReadersHost<T> {
+  readonly settings: { readonly cacheBytes: number }
+  readonly kit: ShardKit<T>
+  readonly books: { refresh(): void }
+  /** A shard that isn't there can be made. */
+  readonly canMake: boolean
+  /** Throws `MILL_CLOSED`, `MILL_DATASET_RESET`. */
+  check(): void
+  isReady(k: number): boolean
+  startOf(k: number): number
+  pathOf(start: number, gen: number): string
+  /** What the catalog says of a shard that is there. */
+  recordOf(k: number): ShardRecord | undefined
+  /** A shard is damaged, or its file has gone. */
+  spoilt(k: number, gen: number, reason: string): void
+  /** There is something to look after. */
+  work(): void
+}
+
 /** The shards that are open for reading. */
 export class Readers<T> {
-  readonly #data: Dataset<T>
+  readonly #data: ReadersHost<T>
   readonly #entries = new Map<number, Entry<T>>()
   readonly #opening = new SingleFlight<number, ShardReader<T> | undefined>()
   /** Bytes of shards that are kept in memory because they could not be stored. */
@@ -26,8 +47,8 @@ export class Readers<T> {
   /** The second of now, told once a second. */
   now = seconds()
 
-  constructor(core: Dataset<T>) {
-    this.#data = core
+  constructor(data: ReadersHost<T>) {
+    this.#data = data
   }
 
   get size(): number {

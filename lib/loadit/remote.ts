@@ -1,10 +1,10 @@
 import { onAbort } from '../base/abort.js'
 import { LoadItError, type MillraceError } from '../base/errors.js'
-import type { Remote, RemoteHead, RemoteShard } from './fetch.js'
 import { OPEN_NEW, SHARD_MODE, writeFully } from './file-ops.js'
 import type { ShardKit } from './kit.js'
 import type { Settings } from './options.js'
 import { Asking } from './remote-ask.js'
+import type { Remote, RemoteHead, RemoteShard } from './remote-face.js'
 import { BlockCheck, FarItems, type FarShard, Gone, lookAt } from './remote-shard.js'
 import { Uploads } from './remote-uploads.js'
 
