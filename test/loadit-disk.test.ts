@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import { LoadIt } from '../lib/loadit/index.js'
 import type { FullJob, FullReport } from './fixtures/loadit-full.js'
-import { countedSource, folder, itemAt, opened, record, temporaries } from './fixtures/loadit-kit.js'
+import { countedSource, folder, itemAt, opened, record, temporaries, until } from './fixtures/loadit-kit.js'
 import { codeOf, failure, gather, within } from './fixtures/stream-kit.js'
 
 /*
@@ -123,7 +123,8 @@ test('a read-only root: what is there is read, what is missing is made in memory
       await writer.close()
       if (has === 'shards and no catalog') for (const name of ['', '-lock']) rmSync(join(root, `catalog.mdb${name}`))
     }
-    execFileSync('mount', ['-o', 'remount,ro', place])
+    // Busy as long as a file is open for writing: descriptors are closed beside the event loop.
+    await until('a disk that nobody writes to', () => spawnSync('mount', ['-o', 'remount,ro', place]).status === 0)
     if (has === 'no folder') {
       t.is(codeOf(await failure(LoadIt.open({ root, ...options }))), 'MILL_WRITE_FAILED', has)
       continue
