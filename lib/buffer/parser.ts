@@ -89,7 +89,7 @@ export class ParserRun<F> {
     try {
       this.#iterator?.return?.()
     } catch {
-      // The consumer is gone already.
+      // From its `finally`. The fault that ended it came first, or the consumer is gone: nobody is left to be told.
     }
   }
 }
@@ -128,7 +128,8 @@ export class FrameParser<F> {
       const { length: bytes } = Bytes.from(data)
       throw new BufferError('MILL_TRAILING_DATA', 'push() after end()', { bytes, offset: this.queue.offset })
     }
-    run.operation.frames = []
+    // Those before a fault; else there are none, and an array less is made for each piece.
+    if (run.operation.frames.length > 0) run.operation.frames = []
     if (run.finished) run.advance() // after a fault nothing more is held
     try {
       this.queue.append(data)

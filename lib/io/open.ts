@@ -31,6 +31,7 @@ function fileUrl(text: string | URL): string | URL {
   try {
     return new URL(text)
   } catch {
+    // No URL that can be read, so it is taken for a path: opening that says what is missing.
     return text
   }
 }

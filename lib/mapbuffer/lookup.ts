@@ -94,6 +94,7 @@ export class Lookup {
    */
   #lowerBound(low: number, high: number): number {
     const { words, size } = this
+    const top = high >>> 1
     let k = 1
     let touched = 0
     for (const reach = (size - 15) >> 4; k <= reach; ) {
@@ -103,9 +104,9 @@ export class Lookup {
         (words[ahead + 12] as number) ^
         (words[ahead + 28] as number) ^
         (words[ahead + 44] as number)
-      k = 2 * k + isBelow(words, k, low, high)
+      k = 2 * k + isBelow(words, k, low, high, top)
     }
-    while (k <= size) k = 2 * k + isBelow(words, k, low, high)
+    while (k <= size) k = 2 * k + isBelow(words, k, low, high, top)
     this._touched = touched & 1
     // Each step to the right went past a smaller label: the row is where the last step to the left began.
     return k >>> (32 - Math.clz32(~k & (k + 1)))
@@ -176,10 +177,17 @@ export function indexWords(rows: Uint8Array, littleEndian = LITTLE_ENDIAN): Uint
   return words
 }
 
-/** 1 where the label of row k is below the one given, else 0: the borrow of a subtraction, as if both were unsigned. */
-function isBelow(words: Uint32Array, k: number, low: number, high: number): number {
+/**
+ * 1 where the label of row k is below the one given, else 0. Nearly always the upper 31 bits tell (`top` has those of the
+ * label): their difference has a sign that can be trusted, whatever they are, and is two steps of arithmetic where all 32
+ * bits need six, which is one tenth of a search among a million. Else the borrow of a subtraction, as if unsigned.
+ */
+function isBelow(words: Uint32Array, k: number, low: number, high: number, top: number): number {
   const at = k * ROW_WORDS - ROW_WORDS
-  let a = (words[at + 1] as number) | 0
+  const upper = words[at + 1] as number
+  const difference = (upper >>> 1) - top
+  if (difference !== 0) return difference >>> 31
+  let a = upper | 0
   let b = high
   if (a === b) {
     a = (words[at] as number) | 0

@@ -125,6 +125,7 @@ function removed(fs: Fs, path: string): boolean {
     fs.unlinkSync(path)
     return true
   } catch {
+    // An open file keeps its name on Windows: it is removed when it is closed.
     return false
   }
 }
