@@ -1,99 +1,19 @@
 import test from 'ava'
-import fc from 'fast-check'
 import { Bytes, FrameParser, isMillraceError } from 'millrace'
 import { command, encode } from '../examples/resp/encode.js'
-import { replies, respParser } from '../examples/resp/parser.js'
+import { replies } from '../examples/resp/parser.js'
 import { RespReader } from '../examples/resp/reader.js'
 import {
   NIL,
-  Nil,
   RespAttributed,
   RespError,
   RespMap,
-  type RespOptions,
-  RespPush,
   RespSet,
   type RespValue,
   RespVerbatim,
 } from '../examples/resp/values.js'
-import {
-  bufferBytes,
-  cutAtFractions,
-  damaged,
-  fractions,
-  numRuns,
-  type Run,
-  runOf,
-  runOfParser,
-  sameForAllCuts,
-  survivesMutation,
-  truncatedEverywhere,
-  wire,
-} from './fixtures/protocol-support.js'
-
-/** A value as text that tells all types apart. */
-function show(value: RespValue): string {
-  if (value instanceof Nil) return 'null'
-  if (typeof value === 'boolean') return String(value)
-  if (typeof value === 'string') return JSON.stringify(value)
-  if (typeof value === 'number') return Object.is(value, -0) ? '-0' : String(value)
-  if (typeof value === 'bigint') return `${value}n`
-  if (value instanceof Bytes) return `bulk ${JSON.stringify(value.toString('latin1'))}`
-  if (value instanceof RespError) return `error ${JSON.stringify(value.message)}`
-  if (value instanceof RespVerbatim) return `${value.format} ${JSON.stringify(value.text.toString('latin1'))}`
-  if (value instanceof RespAttributed) return `${show(value.value)} with ${show(value.attributes)}`
-  if (value instanceof RespMap) return `{${value.entries.map(([k, v]) => `${show(k)}: ${show(v)}`).join(', ')}}`
-  if (value instanceof RespSet) return `set[${value.items.map(show).join(', ')}]`
-  if (value instanceof RespPush) return `push[${value.items.map(show).join(', ')}]`
-  return `[${value.map(show).join(', ')}]`
-}
-
-function readerRun(options?: RespOptions): Run {
-  return runOf(() => {
-    const reader = new RespReader({ ...options, copyBelow: 4, minimumChunkSize: 16 })
-    const end = (): RespValue[] => {
-      reader.values = []
-      reader.end()
-      return []
-    }
-    return { push: (data) => reader.push(data), end, frames: () => reader.values }
-  }, show)
-}
-
-const both: [string, (options?: RespOptions) => Run][] = [
-  ['parser', (options) => runOfParser(options === undefined ? replies : respParser(options), show)],
-  ['RespReader', readerRun],
-]
-
-const good: [string, string[]][] = [
-  ['+OK\r\n', ['"OK"']],
-  ['+\r\n', ['""']],
-  ['-ERR unknown command\r\n', ['error "ERR unknown command"']],
-  [':0\r\n:-12\r\n:+7\r\n:-0\r\n', ['0', '-12', '7', '0']],
-  [':9007199254740991\r\n:9007199254740992\r\n', ['9007199254740991', '9007199254740992n']],
-  [':-9223372036854775808\r\n', ['-9223372036854775808n']],
-  ['$5\r\nhello\r\n$0\r\n\r\n', ['bulk "hello"', 'bulk ""']],
-  ['$4\r\na\r\nb\r\n', ['bulk "a\\r\\nb"']],
-  ['$-1\r\n*-1\r\n_\r\n', ['null', 'null', 'null']],
-  ['*0\r\n*2\r\n$3\r\nfoo\r\n:1\r\n', ['[]', '[bulk "foo", 1]']],
-  ['*2\r\n*2\r\n:1\r\n*0\r\n*1\r\n+x\r\n', ['[[1, []], ["x"]]']],
-  ['#t\r\n#f\r\n', ['true', 'false']],
-  [
-    ',1.25\r\n,-1e-7\r\n,inf\r\n,-inf\r\n,nan\r\n,10\r\n,-0\r\n',
-    ['1.25', '-1e-7', 'Infinity', '-Infinity', 'NaN', '10', '-0'],
-  ],
-  ['(3492890328409238509324850943850943825024385\r\n', ['3492890328409238509324850943850943825024385n']],
-  ['!10\r\nERR a\r\nbad\r\n', ['error "ERR a\\r\\nbad"']],
-  ['=15\r\ntxt:Some string\r\n', ['txt "Some string"']],
-  ['%2\r\n+a\r\n:1\r\n$1\r\nb\r\n#t\r\n%0\r\n', ['{"a": 1, bulk "b": true}', '{}']],
-  ['~3\r\n:1\r\n_\r\n~0\r\n', ['set[1, null, set[]]']],
-  ['>2\r\n+message\r\n$2\r\nhi\r\n+OK\r\n', ['push["message", bulk "hi"]', '"OK"']],
-  ['|1\r\n+ttl\r\n:3600\r\n*1\r\n:1\r\n', ['[1] with {"ttl": 3600}']],
-  ['*2\r\n:1\r\n|1\r\n+k\r\n+v\r\n:2\r\n', ['[1, 2 with {"k": "v"}]']],
-  ['$?\r\n;4\r\nHell\r\n;1\r\no\r\n;0\r\n$?\r\n;0\r\n', ['bulk "Hello"', 'bulk ""']],
-  ['*?\r\n:1\r\n*?\r\n.\r\n~?\r\n+a\r\n.\r\n.\r\n', ['[1, [], set["a"]]']],
-  ['%?\r\n+a\r\n:1\r\n+b\r\n:2\r\n.\r\n', ['{"a": 1, "b": 2}']],
-]
+import { bufferBytes, sameForAllCuts, truncatedEverywhere, wire } from './fixtures/protocol-support.js'
+import { both, good, show } from './fixtures/resp-kit.js'
 
 const faults: [string, string[], string][] = [
   ['+OK\r\nHTTP/1.1 200 OK\r\n', ['"OK"'], 'MILL_UNEXPECTED_BYTES@5'],
@@ -180,70 +100,7 @@ for (const [name, run] of both) {
     // One reply is limited, not all of them together.
     t.is(run({ maxBytes: 100 })([wire('$50\r\n'.padEnd(55, 'x').concat('\r\n').repeat(4))]).frames.length, 4)
   })
-
-  test(`B1: resp ${name}: what is encoded comes back, in any pieces`, (t) => {
-    fc.assert(
-      fc.property(fc.array(value, { maxLength: 4 }), fractions, (values, at) => {
-        const input = Bytes.merge(values.map((each) => encode(each))).copy()
-        const { frames, fault } = run()(cutAtFractions(input, at))
-        if (fault !== undefined) throw new Error(fault)
-        const expected = values.map(show)
-        if (JSON.stringify(frames) !== JSON.stringify(expected)) throw new Error(`${frames} is not ${expected}`)
-      }),
-      { numRuns },
-    )
-    t.pass()
-  })
-
-  test(`G2: resp ${name}: damaged input gives values or an error of ours, the same in any pieces`, (t) => {
-    const inputs = [...good.map(([text]) => text), good.map(([text]) => text).join('')].map(wire)
-    t.notThrows(() => survivesMutation(run(), inputs))
-  })
 }
-
-test('G2: resp: the reader and the parser agree on damaged input, fault by fault', (t) => {
-  const inputs = [...good.map(([each]) => each), good.map(([each]) => each).join('')].map(wire)
-  fc.assert(
-    fc.property(damaged(inputs), fractions, (input, at) => {
-      const [parser, reader] = both.map(([, run]) => {
-        const { frames, fault } = run({ maxBytes: 60 })(cutAtFractions(input, at))
-        // Where the input ended is the same; which step of a value was waiting then is not.
-        return JSON.stringify([frames, fault?.startsWith('MILL_UNEXPECTED_END') ? 'ended' : fault])
-      })
-      if (parser !== reader) throw new Error(`parser: ${parser}, reader: ${reader}`)
-    }),
-    { numRuns },
-  )
-  t.pass()
-})
-
-const text = fc.string({ maxLength: 12 })
-const bulk = fc.uint8Array({ maxLength: 12 }).map((u8) => Bytes.from(u8))
-const line = text.filter((each) => !/[\r\n]/.test(each) && Buffer.from(each).toString() === each)
-const { value } = fc.letrec<{ value: RespValue; leaf: RespValue; items: RespValue[]; map: RespMap }>((tie) => ({
-  leaf: fc.oneof(
-    line,
-    bulk,
-    fc.maxSafeInteger(),
-    fc.double(),
-    fc.bigInt(),
-    fc.boolean(),
-    fc.constant(NIL),
-    line.map((message) => new RespError(message)),
-    fc.constant(new RespError('ERR two\r\nlines')),
-    bulk.map((body) => new RespVerbatim('mkd', body)),
-  ),
-  items: fc.array(tie('value'), { maxLength: 4 }),
-  map: fc.array(fc.tuple(tie('value'), tie('value')), { maxLength: 3 }).map((entries) => new RespMap(entries)),
-  value: fc.oneof(
-    { depthSize: 'small', withCrossShrink: true },
-    tie('leaf'),
-    tie('items'),
-    tie('map'),
-    tie('items').map((items) => new RespSet(items)),
-    fc.tuple(tie('map'), tie('leaf')).map(([attributes, leaf]) => new RespAttributed(attributes, leaf)),
-  ),
-}))
 
 test('G3: resp: a declared length or count costs nothing before its bytes have come', (t) => {
   for (const header of ['$536870000\r\n', '*170000000\r\n', '%80000000\r\n', '$?\r\n;536870000\r\n', '*?\r\n']) {
