@@ -3,6 +3,7 @@ import { concatBytes } from '../base/bytes.js'
 import { Lru } from '../base/lru.js'
 import { checkCount, checkRange } from './check.js'
 import { SharedRead } from './shared-read.js'
+import { SourceWrapper } from './wrapper.js'
 
 const BLOCK_SIZE = 65536
 const MAX_BYTES = 33554432
@@ -24,42 +25,29 @@ export function cached(source: ByteSource, options: { blockSize?: number; maxByt
   return new CachedSource(source, blockSize, checkCount(options.maxBytes, 'options.maxBytes', MAX_BYTES))
 }
 
-class CachedSource implements ByteSource {
-  readonly #source: ByteSource
+class CachedSource extends SourceWrapper {
   readonly #blockSize: number
   readonly #maxBytes: number
   readonly #blocks: Lru<number, Uint8Array>
   readonly #flights = new Map<number, Flight>()
 
   constructor(source: ByteSource, blockSize: number, maxBytes: number) {
-    this.#source = source
+    super(source)
     this.#blockSize = blockSize
     this.#maxBytes = maxBytes
     this.#blocks = new Lru({ maxWeight: maxBytes, weigh: (block) => block.length })
   }
 
-  get size(): number | undefined {
-    return this.#source.size
-  }
-
-  get etag(): string | undefined {
-    return this.#source.etag
-  }
-
-  get local(): boolean | undefined {
-    return this.#source.local
-  }
-
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.#blocks.clear()
-    await this.#source.close?.()
+    await this._source.close?.()
   }
 
-  async read(offset: number, length: number, options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
+  override async read(offset: number, length: number, options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
     options.signal?.throwIfAborted()
     checkRange(offset, length)
-    if (length > this.#maxBytes) return this.#source.read(offset, length, options)
-    const end = Math.min(offset + length, this.#source.size ?? offset + length)
+    if (length > this.#maxBytes) return this._source.read(offset, length, options)
+    const end = Math.min(offset + length, this._source.size ?? offset + length)
     if (end <= offset) return new Uint8Array(0)
     const first = Math.floor(offset / this.#blockSize)
     const last = Math.floor((end - 1) / this.#blockSize)
@@ -104,7 +92,7 @@ class CachedSource implements ByteSource {
   async #read(first: number, end: number, signal: AbortSignal): Promise<Uint8Array[]> {
     const size = this.#blockSize
     try {
-      const bytes = await this.#source.read(first * size, (end - first) * size, { signal })
+      const bytes = await this._source.read(first * size, (end - first) * size, { signal })
       const blocks: Uint8Array[] = []
       for (let at = 0; at < bytes.length; at += size) {
         // Copies, so that a block that is dropped gives its memory back.

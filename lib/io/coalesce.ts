@@ -3,6 +3,7 @@ import { Semaphore } from '../base/mutex.js'
 import { checkRange } from './check.js'
 import { cut, type Group, planReads, type Range, rangeOptions } from './plan.js'
 import { SharedRead } from './shared-read.js'
+import { SourceWrapper } from './wrapper.js'
 
 /** A read that waits for the end of the turn. */
 interface Waiting extends Range {
@@ -24,33 +25,20 @@ export function coalesced(source: ByteSource, options?: RangeOptions): ByteSourc
   return new CoalescedSource(source, rangeOptions(options))
 }
 
-class CoalescedSource implements ByteSource {
-  readonly #source: ByteSource
+class CoalescedSource extends SourceWrapper {
   readonly #gap: number
   readonly #span: number
   readonly #lanes: Semaphore
   #waiting: Waiting[] = []
 
   constructor(source: ByteSource, { gap, span, concurrency }: Required<RangeOptions>) {
-    this.#source = source
+    super(source)
     this.#gap = gap
     this.#span = span
     this.#lanes = new Semaphore(concurrency)
   }
 
-  get size(): number | undefined {
-    return this.#source.size
-  }
-
-  get etag(): string | undefined {
-    return this.#source.etag
-  }
-
-  get local(): boolean | undefined {
-    return this.#source.local
-  }
-
-  async read(offset: number, length: number, options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
+  override async read(offset: number, length: number, options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
     const { signal } = options
     signal?.throwIfAborted()
     checkRange(offset, length)
@@ -61,8 +49,8 @@ class CoalescedSource implements ByteSource {
     })
   }
 
-  async close(): Promise<void> {
-    await this.#source.close?.()
+  override async close(): Promise<void> {
+    await this._source.close?.()
   }
 
   #flush(): void {
@@ -78,7 +66,7 @@ class CoalescedSource implements ByteSource {
 
   #start({ start, end, from, to }: Group, order: Uint32Array, waiting: readonly Waiting[]): void {
     const shared = new SharedRead((signal) =>
-      this.#lanes.run(() => this.#source.read(start, end - start, { signal }), signal),
+      this.#lanes.run(() => this._source.read(start, end - start, { signal }), signal),
     )
     for (let i = from; i < to; i++) {
       const one = waiting[order[i] as number] as Waiting
