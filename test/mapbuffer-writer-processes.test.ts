@@ -57,9 +57,7 @@ test('M4: a full disk ends it with a code, and nothing is left', async (t) => {
 test('memory: 200,000 entries of 1 KB in any order, and a constant amount when they are sorted', async (t) => {
   const dir = folder()
   const run = async (what: string): Promise<{ bytes: number; peak: number }> => {
-    // With helper threads the collector does as much as a busy machine lets them: 10 to 20 MiB are at its mercy.
-    const args = ['--single-threaded-gc', child, what, dir]
-    const { stdout } = await within(promisify(execFile)(process.execPath, args), what, 60_000)
+    const { stdout } = await within(promisify(execFile)(process.execPath, [child, what, dir]), what, 60_000)
     return JSON.parse(stdout)
   }
   const whats = ['make', 'pass', 'random', 'small', 'sorted'] as const
