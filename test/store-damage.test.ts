@@ -119,6 +119,8 @@ test.serial('H3: any byte of the header changed: MILL_MAP_DAMAGED, or all that i
       const bits = scale > 1 ? [1, 2, 4, 8, 16, 32, 64, 128, 255] : [1 << (at % 8), 255]
       for (const mask of bits) cases.push({ at: page + at, length: 1, mask })
     }
+    // The levels of its two trees: of one there are none left.
+    for (const at of [54, 102]) cases.push({ at: page + at, length: 1, mask: 1 })
     for (let at = used; at < PAGE; at += block) cases.push({ at: page + at, length: block, mask: 255 })
   }
   const report = await readDamaged(path, cases)

@@ -199,13 +199,14 @@ export class Dataset<T> {
   }
 
   unlink(path: string): void {
-    this.kit.files.unlink(path).then(
-      () => this.#leftover.delete(path),
+    const done = this.kit.files.unlink(path).then(
+      () => void this.#leftover.delete(path),
       (error: NodeJS.ErrnoException) => {
         if (error.code === 'EBUSY' || error.code === 'EPERM') this.#leftover.add(path)
         else this.#leftover.delete(path)
       },
     )
+    void this.kit.leaving(done)
   }
 
   // ---- the catalog --------------------------------------------------------------------------------------------------

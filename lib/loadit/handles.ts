@@ -10,6 +10,8 @@ const LOOK_MS = 1000
 export class Handles {
   readonly files: FileOps
   readonly #open = new Set<Handle>()
+  /** Closes under way. */
+  readonly #closing = new Set<Promise<void>>()
   #timer: ReturnType<typeof setInterval> | undefined
   /** Counts uses: who was used last has the highest. */
   uses = 0
@@ -62,9 +64,18 @@ export class Handles {
     for (const handle of this.#open) if (handle.looksIdle(IDLE_LOOKS)) void handle.rest()
   }
 
-  /** Closes all descriptors, each when its last read is done. */
+  /** Closes a descriptor; never rejects: what a close that fails means, nobody can tell, the descriptor is gone. */
+  async shut(fd: number): Promise<void> {
+    const closing = this.files.close(fd).catch(() => {})
+    this.#closing.add(closing)
+    await closing
+    this.#closing.delete(closing)
+  }
+
+  /** Closes all descriptors, each when its last read is done, and waits for those that are being closed. Never rejects. */
   async close(): Promise<void> {
     await Promise.all(Array.from(this.#open, (handle) => handle.close()))
+    await Promise.all(this.#closing)
   }
 }
 
@@ -192,7 +203,6 @@ export class Handle {
     }
     this.#fd = -1
     this.#handles.closed(this)
-    // What a close that fails means, nobody can tell; the descriptor is gone.
-    this.#handles.files.close(fd).then(done, done)
+    void this.#handles.shut(fd).then(done)
   }
 }

@@ -46,6 +46,7 @@ export class ShardKit<T> {
   readonly decoded: boolean
   /** Items served from memory, and reads of files. */
   readonly stats = { hits: 0, reads: 0 }
+  readonly #leaving = new Set<Promise<void>>()
 
   private constructor(serializer: PlacedSerializer<T>, sessions: Sessions<T>, codec: Codec, options: KitOptions<T>) {
     const { fingerprint, cache, files = nodeFiles } = options
@@ -79,9 +80,19 @@ export class ShardKit<T> {
     return new ShardKit(placed, await loadSessions(own), codec, options)
   }
 
-  /** Drops what is in memory and closes all files, each when its last read is done. Never rejects. */
+  /** Files are being removed, which never rejects; nobody has to wait for it, since {@link close} does. */
+  leaving(work: Promise<void>): Promise<void> {
+    this.#leaving.add(work)
+    return work.finally(() => this.#leaving.delete(work))
+  }
+
+  /**
+   * Drops what is in memory and closes all files, each when its last read is done; resolves when those that have to go are
+   * gone. Never rejects.
+   */
   async close(): Promise<void> {
     this.cache.clear()
     await this.handles.close()
+    await Promise.all(this.#leaving)
   }
 }

@@ -346,7 +346,7 @@ export class ShardWriter<T> {
    * handed out for. Idempotent; never rejects.
    */
   discard(): Promise<void> {
-    this.#discarding ??= this.#discard()
+    this.#discarding ??= this.#kit.leaving(this.#discard())
     return this.#discarding
   }
 

@@ -22,6 +22,9 @@ export const FREE_FLAGS = 8
 const MAIN_FLAGS_AT = 100
 const FREE_ROOT_AT = 88
 export const MAIN_ROOT_AT = 136
+/** Levels of the list of free pages, and of names; 0: it is empty. */
+const FREE_DEPTH_AT = 54
+const MAIN_DEPTH_AT = 102
 export const LAST_PAGE_AT = 144
 export const TRANSACTION_AT = 152
 /** A tree without pages has this as its root. */
@@ -174,9 +177,14 @@ function metaFault(page: DataView, pageSize: number): string | undefined {
 function treeFault(page: DataView, pageSize: number, size: number): string | undefined {
   const last = page.getBigUint64(LAST_PAGE_AT, true)
   if ((last + 1n) * BigInt(pageSize) > BigInt(size)) return 'it is cut short'
-  for (const at of [FREE_ROOT_AT, MAIN_ROOT_AT]) {
-    const root = page.getBigUint64(at, true)
+  const trees = [
+    [FREE_ROOT_AT, FREE_DEPTH_AT],
+    [MAIN_ROOT_AT, MAIN_DEPTH_AT],
+  ] as const
+  for (const [rootAt, depthAt] of trees) {
+    const root = page.getBigUint64(rootAt, true)
     if (root !== NO_PAGE && root > last) return 'a tree begins behind its end'
+    if ((root === NO_PAGE) !== (page.getUint16(depthAt, true) === 0)) return 'a tree is empty, and is not'
   }
   return undefined
 }
