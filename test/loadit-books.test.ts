@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import fc from 'fast-check'
 import { Books, type BooksOptions, type Lease, type Victim } from '../lib/loadit/catalog.js'
@@ -29,6 +30,7 @@ import { fill, newKit, tempFolder } from './fixtures/shard-kit.js'
 import { codeOf, within } from './fixtures/stream-kit.js'
 
 const scale = Number(process.env.MILLRACE_TEST_SCALE ?? 1)
+const catalogChild = fileURLToPath(new URL('./fixtures/catalog-child.js', import.meta.url))
 const newFolder = tempFolder((fn) => test.after.always(fn))
 const HEAD = { serializer: 'msgpack', compression: 'none', shardLength: 10 }
 
@@ -475,6 +477,23 @@ test('G5: a sweep removes what nobody knows and nobody makes, and nothing else',
   t.is(await sweepShards(folder, books, nodeFiles), swept.length)
   t.deepEqual(readdirSync(folder).sort(), [...kept, shardName(60, 1), shardName(70, 1)].sort())
   t.is(await sweepShards(folder, books, nodeFiles), 0)
+})
+
+test('L2: a sweep leaves what was begun a moment ago, whatever an opener writes into the lock file', async (t) => {
+  const folder = newFolder()
+  const path = join(newFolder(), 'catalog.mdb')
+  const catalog = await openCatalog(path)
+  const books = newBooks(catalog, { ms: Date.now() })
+  publish(books, 0)
+  const lease = leaseOf(books, 10)
+  const names = [temporaryName(10, lease.gen, lease.token), shardName(10, lease.gen)]
+  for (const name of names) writeFileSync(join(folder, name), name)
+  // The last commit, which has the lease, is hidden from readers.
+  const putBack = spawn(process.execPath, [catalogChild, 'put-back', `${path}-lock`, '1'])
+  await within(once(putBack, 'exit'), 'put back')
+  t.is(await sweepShards(folder, books, nodeFiles), 0)
+  t.deepEqual(readdirSync(folder).sort(), names.sort())
+  await catalog.close()
 })
 
 test('L2: the books are made again from the files: the newest of each, one dataset, up to its end', async (t) => {

@@ -205,6 +205,11 @@ export class Books {
     this.#catalog.refresh()
   }
 
+  /** Runs `read` while nobody writes, on all that was ever committed; throws as a transaction does. */
+  settled<R>(read: () => R): R {
+    return this.#catalog.transact(read)
+  }
+
   // ---- making shards ------------------------------------------------------------------------------------------------
 
   /** The right to make a shard, unless it is there (`again`: even then), or somebody who lives makes it. */

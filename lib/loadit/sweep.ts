@@ -13,6 +13,22 @@ export async function sweepShards(folder: string, books: Books, files: FileOps):
   // The names first: what becomes known after them is in the books by then.
   const names = await files.readdir(folder)
   books.refresh()
+  if (unwanted(names, books).length === 0) return 0
+  let left: string[]
+  try {
+    // Whoever opens a catalog can hide the last commit from readers for a moment, but from no transaction: see last-commit.ts.
+    left = books.settled(() => unwanted(names, books))
+  } catch {
+    // A catalog that cannot be written to now, on a full disk, say: what lies there is removed another time.
+    return 0
+  }
+  let removed = 0
+  for (const name of left) if (await removeFile(join(folder, name), files)) removed++
+  return removed
+}
+
+/** Names of ours that the books know nothing of. */
+function unwanted(names: readonly string[], books: Books): string[] {
   const { host } = me()
   const current = new Map<number, number>()
   for (const [start, { state, gen }] of books.records()) if (state === 'ready') current.set(start, gen)
@@ -24,13 +40,10 @@ export async function sweepShards(folder: string, books: Books, files: FileOps):
     if (token !== undefined) return lease?.token === token
     return current.get(start) === gen || lease?.gen === gen
   }
-  let removed = 0
-  for (const name of names) {
+  return names.filter((name) => {
     const parsed = parseShardName(name)
-    if (parsed === undefined || isWanted(parsed)) continue
-    if (await removeFile(join(folder, name), files)) removed++
-  }
-  return removed
+    return parsed !== undefined && !isWanted(parsed)
+  })
 }
 
 /** Removes a regular file, nothing else; false: it is still there, or was gone. Never rejects. */
