@@ -130,5 +130,5 @@ export class Job<T> {
 export function discard<T>(job: Job<T>): void {
   const { writer } = job
   job.writer = undefined
-  writer?.discard().catch(() => {})
+  void writer?.discard()
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { isMillraceError } from '../base/errors.js'
 import type { Books } from './catalog.js'
 import type { FileOps } from './file-ops.js'
 import { isOrphan, me } from './lease.js'
@@ -18,7 +19,8 @@ export async function sweepShards(folder: string, books: Books, files: FileOps):
   try {
     // Whoever opens a catalog can hide the last commit from readers for a moment, but from no transaction: see last-commit.ts.
     left = books.settled(() => unwanted(names, books))
-  } catch {
+  } catch (error) {
+    if (!isMillraceError(error)) throw error
     // A catalog that cannot be written to now, on a full disk, say: what lies there is removed another time.
     return 0
   }

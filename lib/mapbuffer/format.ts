@@ -15,6 +15,7 @@ export const MAX_ENTRIES = 0xffffffff
 /** Entries whose index fits into one typed array of four words a row, with `4 * row` still an int32. */
 export const MAX_ROWS_IN_MEMORY = 2 ** 28
 
+/** What the upper half of a u64 counts. */
 export const TWO32 = 2 ** 32
 
 /** What the first 16 bytes of a MapBuffer say. */
@@ -90,6 +91,7 @@ export function dataStart(size: number): number {
   return HEADER_BYTES + ROW_BYTES * size
 }
 
+/** A u32, little-endian, at any byte. */
 export function readU32(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at] as number) |
@@ -100,6 +102,7 @@ export function readU32(bytes: Uint8Array, at: number): number {
   )
 }
 
+/** Puts one there. */
 export function writeU32(bytes: Uint8Array, at: number, value: number): void {
   bytes[at] = value
   bytes[at + 1] = value >>> 8

@@ -123,11 +123,13 @@ export function checkInMemory(count: number): void {
   throw new MapBufferError('MILL_TOO_MANY', message, { count, limit: MAX_ROWS_IN_MEMORY })
 }
 
+/** There are bytes behind the last value. */
 export function trailingData(size: number, expected: number): MapBufferError {
   const message = `The map ends at byte ${expected}, the file only at ${size}`
   return new MapBufferError('MILL_TRAILING_DATA', message, { size, expected })
 }
 
+/** A label that no search would find. */
 export function badOrder(words: Uint32Array, row: number): MapBufferError {
   const { position, label } = entryOf(words, row)
   const message = `Label ${label} at position ${position} is not where its order puts it`

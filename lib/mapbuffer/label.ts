@@ -45,6 +45,7 @@ export function compareHalves(low: number, high: number, otherLow: number, other
   return high === otherHigh ? low - otherLow : high - otherHigh
 }
 
+/** What was given is no label. */
 export function badLabel(label: unknown): MapBufferError {
   const message = `A label must be a safe integer >= 0 or a bigint from 0 to 2^64-1, got ${describe(label)}`
   return new MapBufferError('MILL_BAD_LABEL', message, { label })

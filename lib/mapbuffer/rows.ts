@@ -36,6 +36,7 @@ export interface RowIndex {
   blocks(signal: AbortSignal): AsyncGenerator<Rows, void, undefined>
 }
 
+/** Rows of zeros. */
 export function makeRows(count: number): Rows {
   return {
     count,
@@ -48,6 +49,7 @@ export function makeRows(count: number): Rows {
   }
 }
 
+/** Nothing found yet: all positions are -1. */
 export function makeFound(count: number): Found {
   return {
     position: new Float64Array(count).fill(-1),

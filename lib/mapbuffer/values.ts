@@ -21,6 +21,7 @@ export interface Decoding<V> {
   readonly bigint: boolean
 }
 
+/** The label of a row; `bigint`: as one, however small. */
 export const labelOf = (rows: Rows, i: number, bigint: boolean): Label =>
   joinLabel(rows.low[i] as number, rows.high[i] as number, bigint)
 
