@@ -4,7 +4,7 @@ import { compareBytes } from '../base/bytes.js'
 import { ArgumentError, StoreError } from '../base/errors.js'
 import type { CatalogChange, CatalogEngine, CatalogEntry } from './catalog-book.js'
 import { catalogFault, LOCK_SUFFIX } from './catalog-file.js'
-import { transactSync } from './last-commit.js'
+import { settleLastCommit, transactSync } from './last-commit.js'
 import type { RawDatabase } from './lmdb.js'
 import { AIMED, AIMED_VALUE, aim, aimValue, found, RAW_OPTIONS } from './lmdb-codec.js'
 import { probeDescriptors } from './look.js'
@@ -28,10 +28,11 @@ const OWN_PAGES = 32
 export async function openCatalogFile(path: string, pageSize: number): Promise<CatalogEngine> {
   const { open } = await loadBinding()
   probeDescriptors(dirname(path))
+  let raw: RawDatabase | undefined
   try {
     // Two of these are on unless turned off by every opener: `overlappingSync` loses acknowledged commits while others
     // open and close the file, `eventTurnBatching` rejects what nobody can catch.
-    const raw = open(path, {
+    raw = open(path, {
       noSubdir: true,
       pageSize,
       maxDbs: 1,
@@ -40,9 +41,11 @@ export async function openCatalogFile(path: string, pageSize: number): Promise<C
       eventTurnBatching: false,
       ...RAW_OPTIONS,
     })
+    await settleLastCommit(raw, path + LOCK_SUFFIX, false)
     raw.readerCheck()
     return new LmdbEngine(path, raw, pageSize)
   } catch (error) {
+    await raw?.close()
     throw catalogFault(path, error)
   }
 }

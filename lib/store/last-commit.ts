@@ -1,4 +1,5 @@
 import { constants, fstatSync, lstatSync, openSync, readSync, writeSync } from 'node:fs'
+import { sleep } from '../base/abort.js'
 import { StoreError } from '../base/errors.js'
 import type { RawDatabase } from './lmdb.js'
 import { MAGIC } from './look.js'
@@ -48,7 +49,51 @@ export function transactSync<R>(raw: RawDatabase, lockFile: string, work: () => 
   }
 }
 
-/** Puts the id of the last commit right: within a transaction, so that nobody commits meanwhile. */
+/** How often, and after how many ms each, a reader looks whether the last commit is there before it puts it there. */
+const LOOKS = 10
+const PAUSE_MS = 1
+const ANY_KEY = Uint8Array.of(0)
+
+/**
+ * After an environment was opened: makes sure that this did not hide the last commit. Until the next one all readers,
+ * of all processes, would see what was before it. For as long as this takes, some tens of microseconds after the native
+ * opening, some ms in the rare case that it is needed, they still may.
+ *
+ * A writable one puts the id right with the write lock, for which it may block. A read-only one cannot have it: it lets a
+ * commit that is on its way arrive, then writes the id of the newest until that is the newest.
+ */
+export async function settleLastCommit(raw: RawDatabase, lockFile: string, isReadonly: boolean): Promise<void> {
+  const wanted = raw.env.info().lastTxnId
+  if (readsFrom(raw) >= wanted) return
+  if (!isReadonly) {
+    transactSync(raw, lockFile, () => {})
+    return
+  }
+  for (let look = 0; look < LOOKS; look++) {
+    await sleep(PAUSE_MS)
+    if (readsFrom(raw) >= wanted) return
+  }
+  for (let tried = 0; tried < TRIES && readsFrom(raw) < raw.env.info().lastTxnId; tried++) mendLastCommit(raw, lockFile)
+}
+
+/**
+ * The commit that a read transaction begun now sees: LMDB tells the one of each reader, by process. Infinity where it
+ * keeps no readers: a folder that cannot be written to, of which nobody hides a commit either.
+ */
+function readsFrom(raw: RawDatabase): number {
+  raw.resetReadTxn()
+  // Only with a first read does the transaction begin.
+  raw.getBinaryFast(ANY_KEY)
+  const ids: number[] = []
+  for (const line of raw.env.readerList()) {
+    const [pid, , id] = line.trim().split(' ')
+    if (Number(pid) === process.pid && Number(id) >= 0) ids.push(Number(id))
+  }
+  raw.resetReadTxn()
+  return ids.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...ids)
+}
+
+/** Puts the id of the last commit right: within a transaction nobody commits meanwhile. */
 function mendLastCommit(raw: RawDatabase, lockFile: string): void {
   const descriptor = openLockFile(lockFile)
   const head = new Uint8Array(HEAD_BYTES)

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { StoreError } from '../base/errors.js'
-import { DATA_FILE, probeDescriptors, storeFault } from './look.js'
+import { settleLastCommit } from './last-commit.js'
+import { DATA_FILE, LOCK_FILE, probeDescriptors, storeFault } from './look.js'
 import { MAX_READERS } from './seed.js'
 
 /** The part of the `lmdb` package that we use, as it is: some of it is in no declaration. */
@@ -33,6 +34,8 @@ export interface RawEnv {
   info(): RawInfo
   freeStat(): RawStat
   stat(): RawStat
+  /** A line of text for each reader of any process, after a heading: process, thread, and the commit that it reads. */
+  readerList(): readonly string[]
   /** Of the transaction that this thread is writing; throws where there is none. */
   getWriteTxnId(): number
 }
@@ -151,18 +154,25 @@ export async function openRaw(folder: string, options: RawOpenOptions): Promise<
     isRoot: true,
   }
   let environment: RawEnvironment | undefined
+  let raw: RawDatabase
   try {
     environment = open(folder, { ...settings, asClass: true })
-    const raw = new environment(null, settings)
+    raw = new environment(null, settings)
     // In one process there is one environment, with the flags of who opened it first.
     const isReadonly = (nativeAddon.getEnvFlags(raw.env.address) & READ_ONLY_FLAG) !== 0
     if (isReadonly !== options.readonly) throw inUse(folder)
     ways.set(file, { readonly: isReadonly, users: (way?.users ?? 0) + 1 })
     files.set(raw, file)
-    return raw
   } catch (error) {
     await environment?.prototype.close.call({ isRoot: true })
     if (!options.readonly && REFUSED.has((error as { code?: unknown }).code)) throw inUse(folder, error)
+    throw storeFault(folder, error)
+  }
+  try {
+    await settleLastCommit(raw, join(folder, LOCK_FILE), options.readonly)
+    return raw
+  } catch (error) {
+    await closeRaw(raw)
     throw storeFault(folder, error)
   }
 }
