@@ -392,7 +392,7 @@ for (const fault of PASSING) {
   test(`M3: a store that does this once gives the right items after another attempt: ${fault}`, async (t) => {
     const at = await server(t)
     await filled(t, s3(at))
-    const loader = await opened<Item>(t, { root: folder(t), remote: s3(at, '', fault === 'stall' ? 100 : 20_000) })
+    const loader = await opened<Item>(t, { root: folder(t), remote: s3(at, '', fault === 'stall' ? 1000 : 20_000) })
     const heard = record(loader)
     const met = new Set<string>()
     at.fault = ({ key }) => (met.size === met.add(key).size ? undefined : fault)

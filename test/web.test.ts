@@ -297,7 +297,7 @@ test("streams and Bytes speak the protocol of Node's stream/iter", async (t) => 
   if (process.allowedNodeEnvironmentFlags.has('--experimental-stream-iter')) {
     const child = fileURLToPath(new URL('./fixtures/stream-iter.js', import.meta.url))
     const flags = ['--experimental-stream-iter', '--no-warnings']
-    const { stdout } = await promisify(execFile)(process.execPath, [...flags, child], { timeout: 8000 })
+    const { stdout } = await promisify(execFile)(process.execPath, [...flags, child], { timeout: 45_000 })
     t.is(stdout.trim(), 'buffer, stream and Bytes: grüße grüße grüße')
   }
 })
