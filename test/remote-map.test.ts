@@ -5,11 +5,41 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
+import { RemoteMap } from '../lib/hugemap/index.js'
 import { memoryStore } from '../lib/store/memory.js'
+import type { Store } from '../types/store.js'
 import { remoteMapSuite } from './compliance/remote-map.js'
+import { failure, within } from './fixtures/stream-kit.js'
 
 // Over a cluster: test/redis/remote-map.test.ts.
 remoteMapSuite(test.serial, 'memory', async () => memoryStore())
+
+/** A store whose writes are never answered. */
+function mute(): Store {
+  const store = memoryStore()
+  return new Proxy<Store>(store, {
+    get(_, name) {
+      if (name === 'write') return () => new Promise(() => {})
+      const value: unknown = Reflect.get(store, name)
+      return typeof value === 'function' ? value.bind(store) : value
+    },
+  })
+}
+
+test('setMany ends with an abort though the store gives no answer', async (t) => {
+  for (const count of [10, 100_000]) {
+    const map = await RemoteMap.open<number, string>(mute())
+    const reason = new Error('enough')
+    const control = new AbortController()
+    let taken = 0
+    const pairs = (function* (): Generator<[number, string]> {
+      for (; taken < count; taken++) yield [taken, 'x'.repeat(100)]
+    })()
+    setTimeout(() => control.abort(reason), 100)
+    t.is(await within(failure(map.setMany(pairs, { signal: control.signal })), 'setMany'), reason)
+    t.true(taken < 20_000, 'it waits while four pieces are under way')
+  }
+})
 
 test('where bullmq and ioredis are not installed, the error names them, and nothing else needs them', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-bare-'))

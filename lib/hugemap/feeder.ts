@@ -2,9 +2,20 @@ import type { Committer } from './committer.js'
 import type { MapWriter } from './map-writer.js'
 import type { Request } from './request.js'
 
-/** Writes a stream of pairs: waits where the disk is behind, and knows when all of it is there. */
-export class Feeder<K, V> {
+/** What takes pairs, one by one, and writes them in pieces. */
+export interface PairFeeder<K, V> {
   /** Pairs that were taken. */
+  readonly count: number
+  /** Throws what is wrong with the pair, or what became of an earlier one. */
+  put(key: K, value: V): void
+  /** Undefined if there is room for more, else a promise of it. */
+  room(): Promise<void> | undefined
+  /** Resolves when all of it is written; rejects with the first fault. */
+  finish(): Promise<void>
+}
+
+/** Writes a stream of pairs: waits where the disk is behind, and knows when all of it is there. */
+export class Feeder<K, V> implements PairFeeder<K, V> {
   count = 0
   readonly #writer: MapWriter<K, V>
   readonly #committer: Committer
@@ -18,7 +29,6 @@ export class Feeder<K, V> {
     this.#committer = writer.committer
   }
 
-  /** Throws what is wrong with the pair, or what became of an earlier one. */
   put(key: K, value: V): void {
     if (this.#fault !== undefined) throw this.#fault.cause
     this.#writer.check()
@@ -35,7 +45,6 @@ export class Feeder<K, V> {
     })
   }
 
-  /** Undefined if there is room for more, else a promise of it. */
   room(): Promise<void> | undefined {
     return this.#committer.room()
   }

@@ -4,7 +4,7 @@ import { abortable, checkSignal } from '../base/abort.js'
 import { ArgumentError } from '../base/errors.js'
 import { Meter } from '../base/progress.js'
 import { batches } from '../streams/source.js'
-import { Feeder } from './feeder.js'
+import type { PairFeeder } from './feeder.js'
 import type { MapWriter } from './map-writer.js'
 import { DELETED } from './overlay.js'
 import { FEEDING_MS, nextTurn, Turn } from './turn.js'
@@ -49,9 +49,9 @@ export async function getMany<K, V>(
   return found
 }
 
-/** Writes all pairs of a source, and resolves to how many when they are on the disk. */
+/** Writes all pairs of a source, and resolves to how many when they are written. */
 export async function setMany<K, V>(
-  writer: MapWriter<K, V>,
+  feeder: PairFeeder<K, V>,
   entries: Source<readonly [K, V]>,
   options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void },
 ): Promise<number> {
@@ -61,7 +61,6 @@ export async function setMany<K, V>(
     throw new ArgumentError('options.onProgress', 'a function', onProgress)
   }
   signal?.throwIfAborted()
-  const feeder = new Feeder(writer)
   const turn = new Turn(FEEDING_MS)
   const meter = onProgress && new Meter('write')
   let reported = performance.now()

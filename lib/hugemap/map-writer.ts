@@ -5,18 +5,17 @@ import type { Committer } from './committer.js'
 import type { KeyCoder } from './key-coder.js'
 import { closedError } from './map-base.js'
 import { DELETED, type Overlay } from './overlay.js'
+import { RecordCoder, type Verify } from './record-coder.js'
 import type { Request } from './request.js'
 import type { ValueCodec } from './values.js'
 
-/** Values of a handle that `verify: 'first'` looks at. */
-const FIRST = 16
 /** Room that a small value finds behind its key without asking. */
 const SMALL = 256
 
 /** What a handle was opened with, as far as writing goes. */
 export interface MapWriterOptions {
   readonly readonly: boolean
-  readonly verify: 'first' | 'always' | 'off'
+  readonly verify: Verify
   readonly maxPendingBytes: number
   readonly path: string
   /** For errors: which map. */
@@ -24,17 +23,13 @@ export interface MapWriterOptions {
 }
 
 /** The writing half of one map: operations into the committer's arena, keys and values encoded in place. */
-export class MapWriter<K, V> {
+export class MapWriter<K, V> extends RecordCoder<K, V> {
   readonly committer: Committer
   readonly table: LocalTable
-  readonly keys: KeyCoder<K>
-  readonly values: ValueCodec<V>
   readonly overlay: Overlay
   /** The handle is closed: nothing more is taken. */
   closed = false
   readonly #options: MapWriterOptions
-  /** Values still to be verified. */
-  #verify: number
 
   constructor(
     committer: Committer,
@@ -43,13 +38,11 @@ export class MapWriter<K, V> {
     values: ValueCodec<V>,
     options: MapWriterOptions,
   ) {
+    super(keys, values, options.verify)
     this.committer = committer
     this.table = table
-    this.keys = keys
-    this.values = values
     this.overlay = committer.overlay(table.id)
     this.#options = options
-    this.#verify = options.verify === 'off' ? 0 : options.verify === 'first' ? FIRST : Number.POSITIVE_INFINITY
   }
 
   /** Throws `MILL_CLOSED`, `MILL_READ_ONLY`. */
@@ -148,22 +141,6 @@ export class MapWriter<K, V> {
 
   // ---- bytes --------------------------------------------------------------------------------------------------------
 
-  /** The encoded key; a copy. Throws `MILL_BAD_KEY`. */
-  keyBytes(key: K): Uint8Array {
-    const length = this.keys.encode(key)
-    return this.keys.scratch.slice(0, length)
-  }
-
-  /** The record of a value under this key; `checked`: it may be one of those to verify. */
-  recordBytes(key: Uint8Array, value: V, checked: boolean): Uint8Array {
-    const record = this.values.record(value, key)
-    if (checked && this.#verify > 0) {
-      this.#verify--
-      this.values.verify(value, key, key.length, record, 0, record.length)
-    }
-    return record
-  }
-
   /**
    * A request whose arena has room for so many bytes. With `limited`, throws `MILL_BACKLOG` if too much waits for the
    * disk; one operation alone may always go.
@@ -197,8 +174,7 @@ export class MapWriter<K, V> {
       const keyLength = valueAt - keyAt
       const end = values.encodeInto(value, memory, keyAt, keyLength, memory, valueAt)
       if (end <= memory.length) {
-        if (this.#verify > 0) {
-          this.#verify--
+        if (this.isToVerify()) {
           values.verify(value, memory.subarray(keyAt, valueAt), keyLength, memory, valueAt, end - valueAt)
         }
         arena.commit(SET, 0, this.table.id, keyLength, end - valueAt, 0)

@@ -65,7 +65,7 @@ export abstract class MapWrites<K, V> extends WritingMap<K, V> {
     options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
   ): Promise<number> {
     this._writer.check()
-    return setMany(this._writer, entries, options)
+    return setMany(new Feeder(this._writer), entries, options)
   }
 
   /** All of what `fn` asks for or nothing, at once; resolves to false if a `require` did not hold. */
@@ -129,8 +129,7 @@ export abstract class MapWrites<K, V> extends WritingMap<K, V> {
   writable(options?: { batches?: false; signal?: AbortSignal }): MapWritable<readonly [K, V]>
   writable(options: { batches?: boolean; signal?: AbortSignal } = {}): unknown {
     this._writer.check()
-    const feeder = new Feeder(this._writer) as unknown as Feeder<never, never>
-    return mapWritable(feeder, options.batches, checkSignal(options.signal))
+    return mapWritable(new Feeder(this._writer), options.batches, checkSignal(options.signal))
   }
 
   readonly #other = <K2, V2>(map: WritingMap<K2, V2>): MapWriter<K2, V2> => {

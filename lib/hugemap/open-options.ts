@@ -2,6 +2,7 @@ import type { HugeMapOptions } from '../../types/hugemap.js'
 import type { LocalStore } from '../../types/store.js'
 import { checkSignal } from '../base/abort.js'
 import { ArgumentError } from '../base/errors.js'
+import type { Verify } from './record-coder.js'
 
 const MIB = 2 ** 20
 const MOST_NAME = 200
@@ -11,7 +12,7 @@ export interface OpenSettings {
   readonly name: string
   readonly create: boolean
   readonly readonly: boolean
-  readonly verify: 'first' | 'always' | 'off'
+  readonly verify: Verify
   readonly maxPendingBytes: number
   readonly maxValueBytes: number
   readonly signal: AbortSignal | undefined

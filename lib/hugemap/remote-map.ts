@@ -5,23 +5,23 @@ import type { ReadableOf, Source } from '../../types/source.js'
 import type { ByteEntry, Store, StoreTable } from '../../types/store.js'
 import { checkSignal, sleep } from '../base/abort.js'
 import { ArgumentError, StoreError } from '../base/errors.js'
-import { Meter } from '../base/progress.js'
 import { Arena } from '../store/operations.js'
-import { batches, readable } from '../streams/source.js'
+import { readable } from '../streams/source.js'
 import type { Inside } from './inside.js'
+import { setMany } from './many.js'
 import { closedError } from './map-base.js'
 import { checkName } from './open-options.js'
 import { boundsOf } from './ranges.js'
 import { groupOf, type RemoteBatch } from './remote-batch.js'
 import { type OpenedRemote, openRemote } from './remote-open.js'
 import { RemoteFeeder, type RemoteWriter } from './remote-writer.js'
-import { type MapWritable, mapWritable, pairOf } from './writable.js'
+import { type MapWritable, mapWritable } from './writable.js'
 
 const ATTEMPTS = 10
+/** Entries of a walk that are asked for at once. */
+const BATCH = 256
 /** Pauses between attempts of an update, in milliseconds. */
 const LONGEST_PAUSE_MS = 64
-const BATCH = 256
-const REPORT_MS = 100
 
 /**
  * The verbs of a `HugeMap` with promises, over any store, such as `redisStore()`. The store stays yours: close it. Reads
@@ -175,29 +175,7 @@ export class RemoteMap<K = Key, V = unknown> implements AsyncDisposable {
     options: { signal?: AbortSignal; onProgress?: (progress: Progress) => void } = {},
   ): Promise<number> {
     this.#checkWritable()
-    const signal = checkSignal(options.signal)
-    const { onProgress } = options
-    if (onProgress !== undefined && typeof onProgress !== 'function') {
-      throw new ArgumentError('options.onProgress', 'a function', onProgress)
-    }
-    const feeder = this.#feeder()
-    const meter = onProgress && new Meter('write')
-    let reported = performance.now()
-    for await (const items of batches(entries, { maxItems: BATCH, ...(signal && { signal }) })) {
-      signal?.throwIfAborted()
-      for (const item of items) {
-        const [key, value] = pairOf(item)
-        feeder.put(key as K, value as V)
-      }
-      meter?.add(items.length)
-      await feeder.room()
-      if (meter === undefined || performance.now() - reported < REPORT_MS) continue
-      reported = performance.now()
-      onProgress?.(meter.read())
-    }
-    await feeder.finish()
-    if (meter !== undefined) onProgress?.(meter.read())
-    return feeder.count
+    return setMany(this.#feeder(), entries, options)
   }
 
   /**
@@ -245,7 +223,7 @@ export class RemoteMap<K = Key, V = unknown> implements AsyncDisposable {
   writable(options?: { batches?: false; signal?: AbortSignal }): MapWritable<readonly [K, V]>
   writable(options: { batches?: boolean; signal?: AbortSignal } = {}): unknown {
     this.#checkWritable()
-    return mapWritable(this.#feeder() as never, options.batches, checkSignal(options.signal))
+    return mapWritable(this.#feeder(), options.batches, checkSignal(options.signal))
   }
 
   // ---- the store ----------------------------------------------------------------------------------------------------

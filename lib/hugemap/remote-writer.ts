@@ -1,49 +1,23 @@
 import type { Store, StoreTable } from '../../types/store.js'
 import { Arena } from '../store/operations.js'
+import type { PairFeeder } from './feeder.js'
 import type { KeyCoder } from './key-coder.js'
+import { RecordCoder, type Verify } from './record-coder.js'
 import type { ValueCodec } from './values.js'
 
-/** Values of a handle that `verify: 'first'` looks at. */
-const FIRST = 16
 /** Operations that are sent together, and how many such pieces may be under way. */
 const PIECE_BYTES = 262_144
 const UNDER_WAY = 4
 
 /** Keys and values of one map to operations of its store. */
-export class RemoteWriter<K, V> {
+export class RemoteWriter<K, V> extends RecordCoder<K, V> {
   readonly store: Store
   readonly table: StoreTable
-  readonly keys: KeyCoder<K>
-  readonly values: ValueCodec<V>
-  #verify: number
 
-  constructor(
-    store: Store,
-    table: StoreTable,
-    keys: KeyCoder<K>,
-    values: ValueCodec<V>,
-    verify: 'first' | 'always' | 'off',
-  ) {
+  constructor(store: Store, table: StoreTable, keys: KeyCoder<K>, values: ValueCodec<V>, verify: Verify) {
+    super(keys, values, verify)
     this.store = store
     this.table = table
-    this.keys = keys
-    this.values = values
-    this.#verify = verify === 'off' ? 0 : verify === 'first' ? FIRST : Number.POSITIVE_INFINITY
-  }
-
-  /** The encoded key; a copy. Throws `MILL_BAD_KEY`. */
-  keyBytes(key: K): Uint8Array {
-    return this.keys.scratch.slice(0, this.keys.encode(key))
-  }
-
-  /** The record of a value. Throws `MILL_SERIALIZE`, `MILL_TOO_LARGE`, `MILL_FIDELITY`. */
-  recordBytes(key: Uint8Array, value: V, checked: boolean): Uint8Array {
-    const record = this.values.record(value, key)
-    if (checked && this.#verify > 0) {
-      this.#verify--
-      this.values.verify(value, key, key.length, record, 0, record.length)
-    }
-    return record
   }
 
   /** Throws what {@link ValueCodec.decode} throws. */
@@ -53,8 +27,7 @@ export class RemoteWriter<K, V> {
 }
 
 /** Writes a stream of pairs in pieces; whoever feeds it waits while four are under way. */
-export class RemoteFeeder<K, V> {
-  /** Pairs that were taken. */
+export class RemoteFeeder<K, V> implements PairFeeder<K, V> {
   count = 0
   readonly #writer: RemoteWriter<K, V>
   readonly #check: () => void
@@ -68,7 +41,6 @@ export class RemoteFeeder<K, V> {
     this.#check = check
   }
 
-  /** Throws what is wrong with the pair, or what became of an earlier one. */
   put(key: K, value: V): void {
     if (this.#fault !== undefined) throw this.#fault.cause
     this.#check()
@@ -78,7 +50,6 @@ export class RemoteFeeder<K, V> {
     if (this.#arena.length >= PIECE_BYTES) this.#send()
   }
 
-  /** Undefined if there is room for more, else a promise of it. */
   room(): Promise<void> | undefined {
     if (this.#under.size < UNDER_WAY) return undefined
     return Promise.race(this.#under).then(
@@ -87,7 +58,6 @@ export class RemoteFeeder<K, V> {
     )
   }
 
-  /** Resolves when all of it is written; rejects with the first fault. */
   async finish(): Promise<void> {
     if (this.#arena.count > 0) this.#send()
     await Promise.allSettled(this.#under)

@@ -3,7 +3,7 @@ import { ArgumentError } from '../base/errors.js'
 import { asError, type Callback } from '../streams/machine.js'
 import { ITEM_WEIGHT, unsupportedItem } from '../streams/shape.js'
 import { WriteFace } from '../streams/write-face.js'
-import type { Feeder } from './feeder.js'
+import type { PairFeeder } from './feeder.js'
 import { FEEDING_MS, nextTurn, Turn } from './turn.js'
 
 /** Bytes that count as waiting before `write()` returns false; a pair counts {@link ITEM_WEIGHT}. */
@@ -24,11 +24,11 @@ export interface MapWritable<T> extends WritableOf<T> {
 
 /** Pairs, or arrays of pairs, into a map. `'finish'` comes when all of them are on the disk. */
 class PairSink extends WriteFace {
-  readonly #feeder: Feeder<unknown, unknown>
+  readonly #feeder: PairFeeder<unknown, unknown>
   readonly #inBatches: boolean
   readonly #turn = new Turn(FEEDING_MS)
 
-  constructor(feeder: Feeder<unknown, unknown>, inBatches: boolean, signal: AbortSignal | undefined) {
+  constructor(feeder: PairFeeder<unknown, unknown>, inBatches: boolean, signal: AbortSignal | undefined) {
     super(MARK, weigh)
     this.#feeder = feeder
     this.#inBatches = inBatches
@@ -88,13 +88,13 @@ export function pairOf(item: unknown): Pair {
 
 /** The stream in front of a feeder. Throws `MILL_INVALID_ARGUMENT`. */
 export function mapWritable<T>(
-  feeder: Feeder<never, never>,
+  feeder: PairFeeder<never, never>,
   batches: unknown,
   signal: AbortSignal | undefined,
 ): MapWritable<T> {
   if (batches !== undefined && typeof batches !== 'boolean') {
     throw new ArgumentError('options.batches', 'true or false', batches)
   }
-  const stream = new PairSink(feeder as unknown as Feeder<unknown, unknown>, batches === true, signal)
+  const stream = new PairSink(feeder, batches === true, signal)
   return stream as unknown as MapWritable<T>
 }

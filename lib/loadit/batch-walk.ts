@@ -1,5 +1,6 @@
 import { onAbort } from '../base/abort.js'
 import { AbortError } from '../base/errors.js'
+import { Turns } from '../base/turns.js'
 
 /** Milliseconds a walk that never has to wait may go on before timers and sockets get a turn. */
 const TURN_MS = 10
@@ -123,7 +124,7 @@ export class ItemWalk<T> implements AsyncIterableIterator<T> {
   readonly #walk: BatchWalk<T>
   #batch: readonly T[] = []
   #at = 0
-  #last: Promise<unknown> | undefined
+  readonly #turns = new Turns()
 
   constructor(open: OpenWalk<T>) {
     this.#walk = new BatchWalk(open, undefined)
@@ -134,23 +135,13 @@ export class ItemWalk<T> implements AsyncIterableIterator<T> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#last === undefined && this.#at < this.#batch.length) {
+    if (this.#turns.idle && this.#at < this.#batch.length) {
       return Promise.resolve({ value: this.#batch[this.#at++] as T, done: false })
     }
-    const turn = this.#last === undefined ? this.#more() : this.#last.then(() => this.#more())
-    const settled: Promise<void> = turn.then(
-      () => this.#settled(settled),
-      () => this.#settled(settled),
-    )
-    this.#last = settled
-    return turn
+    return this.#turns.take(this.#more)
   }
 
-  #settled(turn: Promise<unknown>): void {
-    if (this.#last === turn) this.#last = undefined
-  }
-
-  async #more(): Promise<IteratorResult<T, undefined>> {
+  readonly #more = async (): Promise<IteratorResult<T, undefined>> => {
     if (this.#at === this.#batch.length) {
       this.#batch = []
       this.#at = 0

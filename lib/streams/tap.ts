@@ -1,3 +1,4 @@
+import { Turns } from '../base/turns.js'
 import { closed, original, prematureClose } from './machine.js'
 import type { Outbox } from './outbox.js'
 
@@ -99,7 +100,7 @@ export class Tap<T> {
 /** One item a time. Several `next()` may wait at once: they are answered in order. */
 export class ItemIterator<T> implements AsyncIterableIterator<T> {
   readonly #tap: Tap<T>
-  #last: Promise<unknown> | undefined
+  readonly #turns = new Turns()
   #over = false
   #failure: { readonly error: unknown } | undefined
 
@@ -112,25 +113,15 @@ export class ItemIterator<T> implements AsyncIterableIterator<T> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#last === undefined) {
+    if (this.#turns.idle) {
       if (this.#over) return Promise.resolve({ value: undefined, done: true })
       const item = this.#tap.take()
       if (item !== undefined) return Promise.resolve({ value: item, done: false })
     }
-    const turn = this.#last === undefined ? this.#wait() : this.#last.then(() => this.#wait())
-    const settled: Promise<void> = turn.then(
-      () => this.#settled(settled),
-      () => this.#settled(settled),
-    )
-    this.#last = settled
-    return turn
+    return this.#turns.take(this.#wait)
   }
 
-  #settled(turn: Promise<unknown>): void {
-    if (this.#last === turn) this.#last = undefined
-  }
-
-  async #wait(): Promise<IteratorResult<T, undefined>> {
+  readonly #wait = async (): Promise<IteratorResult<T, undefined>> => {
     // Whoever waited when the stream failed gets the error; whoever asks later gets the end.
     if (this.#failure !== undefined) throw this.#failure.error
     while (!this.#over) {
