@@ -49,15 +49,18 @@ export function transactSync<R>(raw: RawDatabase, lockFile: string, work: () => 
   }
 }
 
-/** How often, and after how many ms each, a reader looks whether the last commit is there before it puts it there. */
-const LOOKS = 10
-const PAUSE_MS = 1
+/**
+ * How often, and after how many ms each, a reader looks whether the last commit is there before it puts it there itself:
+ * one that is just being made may wait for a slow disk.
+ */
+const LOOKS = 20
+const PAUSE_MS = 2
 const ANY_KEY = Uint8Array.of(0)
 
 /**
  * After an environment was opened: makes sure that this did not hide the last commit. Until the next one all readers,
  * of all processes, would see what was before it. For as long as this takes, some tens of microseconds after the native
- * opening, some ms in the rare case that it is needed, they still may.
+ * opening, up to 50 ms in the rare case that it is needed, they still may.
  *
  * A writable one puts the id right with the write lock, for which it may block. A read-only one cannot have it: it lets a
  * commit that is on its way arrive, then writes the id of the newest until that is the newest.
@@ -93,7 +96,7 @@ function readsFrom(raw: RawDatabase): number {
   return ids.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...ids)
 }
 
-/** Puts the id of the last commit right: within a transaction nobody commits meanwhile. */
+/** Puts the id of the last commit right. Outside a transaction somebody may commit meanwhile: look again. */
 function mendLastCommit(raw: RawDatabase, lockFile: string): void {
   const descriptor = openLockFile(lockFile)
   const head = new Uint8Array(HEAD_BYTES)
