@@ -160,10 +160,10 @@ test.serial('a chunk that fails is tried again, then fails with what it threw', 
 
 test.serial('chunk.attempt is the true one: it counts what failed before', (t) =>
   world(2, { blockChunks: 5 }, async ({ executor }) => {
-    const run = runChunked(attempts, { end: 12, chunkSize: 1, retries: 2, executor, args: { from: 3, ms: 0 } })
+    const run = runChunked(attempts, { end: 12, chunkSize: 1, retries: 2, executor, args: { from: 3 } })
     t.deepEqual(await within(gather(run.values({ window: 12 })), 'values'), new Array<number>(12).fill(3))
     t.like(await run, { done: 12, retried: 24 })
-    const early = runChunked(attempts, { end: 2, chunkSize: 1, retries: 1, executor, args: { from: 3, ms: 0 } })
+    const early = runChunked(attempts, { end: 2, chunkSize: 1, retries: 1, executor, args: { from: 3 } })
     const error = (await failure(early)) as RunError
     t.is(error.chunk?.attempts, 2)
     t.is((error.cause as Error).message, 'attempt 2 is too early')
@@ -263,7 +263,7 @@ test.serial('chunk.attempt counts workers that were lost, and what fails after t
   const options = optionsOf({ blockChunks: 4, lockMs: 2000 })
   await using executor = bullmqExecutor(options)
   const first = await child(t, options)
-  const args = { from: 4, ms: 300, mark: markOf(t) }
+  const args = { from: 4, mark: markOf(t) }
   const run = runChunked(attempts, { end: 4, chunkSize: 1, retries: 2, executor, args })
   const values = gather(run.values({ window: 4 }))
   await until(() => existsSync(args.mark), 'a chunk has begun')
