@@ -4,7 +4,7 @@ import { compareBytes } from '../base/bytes.js'
 import { ArgumentError, StoreError } from '../base/errors.js'
 import type { CatalogChange, CatalogEngine, CatalogEntry } from './catalog-book.js'
 import { catalogFault, LOCK_SUFFIX } from './catalog-file.js'
-import { settleLastCommit, transactSync } from './last-commit.js'
+import { filesAt, settleLastCommit, transactSync } from './last-commit.js'
 import type { RawDatabase } from './lmdb.js'
 import { AIMED, AIMED_VALUE, aim, aimValue, found, RAW_OPTIONS } from './lmdb-codec.js'
 import { probeDescriptors } from './look.js'
@@ -30,6 +30,7 @@ export async function openCatalogFile(path: string, pageSize: number): Promise<C
   probeDescriptors(dirname(path))
   let raw: RawDatabase | undefined
   try {
+    const files = filesAt(path, path + LOCK_SUFFIX)
     // Two of these are on unless turned off by every opener: `overlappingSync` loses acknowledged commits while others
     // open and close the file, `eventTurnBatching` rejects what nobody can catch.
     raw = open(path, {
@@ -41,7 +42,7 @@ export async function openCatalogFile(path: string, pageSize: number): Promise<C
       eventTurnBatching: false,
       ...RAW_OPTIONS,
     })
-    await settleLastCommit(raw, path + LOCK_SUFFIX, false)
+    await settleLastCommit(raw, files, false)
     raw.readerCheck()
     return new LmdbEngine(path, raw, pageSize)
   } catch (error) {
@@ -127,7 +128,7 @@ class LmdbEngine implements CatalogEngine {
     let begun = false
     let writing = false
     try {
-      transactSync(this.#raw, this.path + LOCK_SUFFIX, () => {
+      transactSync(this.#raw, () => {
         begun = true
         this.#isWriting = true
         try {

@@ -1,4 +1,4 @@
-import { constants, fstatSync, lstatSync, openSync, readSync, writeSync } from 'node:fs'
+import { constants, fstatSync, lstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { sleep } from '../base/abort.js'
 import { StoreError } from '../base/errors.js'
 import type { RawDatabase } from './lmdb.js'
@@ -11,11 +11,33 @@ const HEAD_BYTES = 16
 /** Transactions in a row that may have to be given up. */
 const TRIES = 100
 
-/** Descriptors of lock files that had to be mended; see {@link mendLastCommit}. */
+/** Descriptors of lock files that had to be mended; see {@link openLockFile}. */
 const mended = new Map<string, number>()
 
 /** What a transaction that starts from an old commit is given up with. */
 const BEHIND = Symbol('behind')
+
+/**
+ * The two files of an environment, by name, and which data file it was: a folder may be swapped for another one, and the
+ * lock file that then lies there must not be touched.
+ */
+export interface EnvironmentFiles {
+  readonly data: string
+  readonly lock: string
+  readonly tag: string
+}
+
+const filesOf = new WeakMap<RawDatabase, EnvironmentFiles>()
+
+/** Before an environment is opened: which files it is going to have. Throws where there is no data file. */
+export function filesAt(data: string, lock: string): EnvironmentFiles {
+  return { data, lock, tag: tagAt(data) }
+}
+
+function tagAt(path: string): string {
+  const { dev, ino } = statSync(path, { bigint: true })
+  return `${dev}:${ino}`
+}
 
 /**
  * Within a write transaction: does it start from a commit that is not the last one? Whoever opens an environment reads
@@ -30,15 +52,16 @@ function isBehind(raw: RawDatabase): boolean {
 
 /**
  * Runs `work` in a transaction that starts from the last commit; one that does not is given up before anything has
- * happened in it, what it started from put right, and another one begun. Throws as `transactionSync` and `work` do.
+ * happened in it, what it started from put right, and another one begun. Of an environment that {@link settleLastCommit}
+ * knows. Throws as `transactionSync` and `work` do, and `MILL_STORE_IO`.
  */
-export function transactSync<R>(raw: RawDatabase, lockFile: string, work: () => R): R {
+export function transactSync<R>(raw: RawDatabase, work: () => R): R {
   for (let tried = 1; ; tried++) {
     try {
       return raw.transactionSync(() => {
         if (isBehind(raw)) {
-          if (tried === TRIES) throw refused(lockFile, `it was put back ${TRIES} times in a row`)
-          mendLastCommit(raw, lockFile)
+          if (tried === TRIES) throw refused(raw, `it was put back ${TRIES} times in a row`)
+          if (!mendLastCommit(raw)) throw refused(raw, 'it was replaced')
           throw BEHIND
         }
         return work()
@@ -63,20 +86,24 @@ const ANY_KEY = Uint8Array.of(0)
  * opening, up to 50 ms in the rare case that it is needed, they still may.
  *
  * A writable one puts the id right with the write lock, for which it may block. A read-only one cannot have it: it lets a
- * commit that is on its way arrive, then writes the id of the newest until that is the newest.
+ * commit that is on its way arrive, then writes the id of the newest until that is the newest. Where the files were
+ * replaced meanwhile nothing is done: then the one that was opened is nobody's any more.
  */
-export async function settleLastCommit(raw: RawDatabase, lockFile: string, isReadonly: boolean): Promise<void> {
+export async function settleLastCommit(raw: RawDatabase, files: EnvironmentFiles, isReadonly: boolean): Promise<void> {
+  filesOf.set(raw, files)
   const wanted = raw.env.info().lastTxnId
   if (readsFrom(raw) >= wanted) return
   if (!isReadonly) {
-    transactSync(raw, lockFile, () => {})
+    if (isThere(files)) transactSync(raw, () => {})
     return
   }
   for (let look = 0; look < LOOKS; look++) {
     await sleep(PAUSE_MS)
     if (readsFrom(raw) >= wanted) return
   }
-  for (let tried = 0; tried < TRIES && readsFrom(raw) < raw.env.info().lastTxnId; tried++) mendLastCommit(raw, lockFile)
+  for (let tried = 0; tried < TRIES && readsFrom(raw) < raw.env.info().lastTxnId; tried++) {
+    if (!mendLastCommit(raw)) return
+  }
 }
 
 /**
@@ -96,16 +123,33 @@ function readsFrom(raw: RawDatabase): number {
   return ids.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...ids)
 }
 
-/** Puts the id of the last commit right. Outside a transaction somebody may commit meanwhile: look again. */
-function mendLastCommit(raw: RawDatabase, lockFile: string): void {
-  const descriptor = openLockFile(lockFile)
+/**
+ * Puts the id of the last commit right; false: the files were replaced, and nothing was done. Outside a transaction
+ * somebody may commit meanwhile: look again.
+ */
+function mendLastCommit(raw: RawDatabase): boolean {
+  const files = filesOf.get(raw)
+  if (files === undefined || !isThere(files)) return false
+  const descriptor = openLockFile(files.lock)
   const head = new Uint8Array(HEAD_BYTES)
   const view = new DataView(head.buffer)
   if (readSync(descriptor, head, 0, HEAD_BYTES, 0) < HEAD_BYTES || view.getUint32(0, true) !== MAGIC) {
-    throw refused(lockFile, 'it is no lock file')
+    throw refused(raw, 'its lock file is none')
   }
+  // Still the same data file: then that was the lock file beside it.
+  if (!isThere(files)) return false
   view.setBigUint64(LAST_COMMIT_AT, BigInt(raw.env.info().lastTxnId), true)
   writeSync(descriptor, head, LAST_COMMIT_AT, HEAD_BYTES - LAST_COMMIT_AT, LAST_COMMIT_AT)
+  return true
+}
+
+/** Is the data file still the one that was opened? */
+export function isThere({ data, tag }: EnvironmentFiles): boolean {
+  try {
+    return tagAt(data) === tag
+  } catch {
+    return false // it was deleted
+  }
 }
 
 /**
@@ -120,6 +164,7 @@ function openLockFile(path: string): number {
   return descriptor
 }
 
-function refused(path: string, reason: string): StoreError {
+function refused(raw: RawDatabase, reason: string): StoreError {
+  const path = filesOf.get(raw)?.lock ?? ''
   return new StoreError('MILL_STORE_IO', `${path} lags behind its data file: ${reason}`, { path, reason })
 }

@@ -5,7 +5,7 @@ import { tagOf } from './folder-files.js'
 import { transactSync } from './last-commit.js'
 import { closeRaw, type RawDatabase, type RawInfo } from './lmdb.js'
 import type { TableHost } from './lmdb-reading.js'
-import { DATA_FILE, LOCK_FILE, storeFault } from './look.js'
+import { DATA_FILE, storeFault } from './look.js'
 import { Place } from './place.js'
 
 /** LMDB's limits, by page size. */
@@ -88,7 +88,7 @@ export abstract class LmdbCore implements TableHost {
     let begun = false
     let worked = false
     try {
-      const result = transactSync(this.raw, join(this.path, LOCK_FILE), () => {
+      const result = transactSync(this.raw, () => {
         begun = true
         this.isWriting = true
         this.started()

@@ -1,7 +1,6 @@
-import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { StoreError } from '../base/errors.js'
-import { settleLastCommit } from './last-commit.js'
+import { type EnvironmentFiles, filesAt, isThere, settleLastCommit } from './last-commit.js'
 import { DATA_FILE, LOCK_FILE, probeDescriptors, storeFault } from './look.js'
 import { MAX_READERS } from './seed.js'
 
@@ -136,7 +135,8 @@ function loadBinding(): Promise<Binding> {
 export async function openRaw(folder: string, options: RawOpenOptions): Promise<RawDatabase> {
   const { open, nativeAddon } = await loadBinding()
   probeDescriptors(folder)
-  const file = identityOf(folder)
+  const located = filesIn(folder)
+  const { tag: file } = located
   const way = ways.get(file)
   // Other threads' ways show below, but there native code has already tripped over it.
   if (way !== undefined && way.readonly !== options.readonly) throw inUse(folder)
@@ -168,8 +168,13 @@ export async function openRaw(folder: string, options: RawOpenOptions): Promise<
     if (!options.readonly && REFUSED.has((error as { code?: unknown }).code)) throw inUse(folder, error)
     throw storeFault(folder, error)
   }
+  if (!isThere(located)) {
+    // Swapped while it was opened: that may have one folder's data and another one's lock file, and nothing is read there.
+    await closeRaw(raw)
+    return openRaw(folder, options)
+  }
   try {
-    await settleLastCommit(raw, join(folder, LOCK_FILE), options.readonly)
+    await settleLastCommit(raw, located, options.readonly)
     return raw
   } catch (error) {
     await closeRaw(raw)
@@ -187,10 +192,9 @@ export async function closeRaw(raw: RawDatabase): Promise<void> {
   if (--way.users === 0) ways.delete(file)
 }
 
-function identityOf(folder: string): string {
+function filesIn(folder: string): EnvironmentFiles {
   try {
-    const { dev, ino } = statSync(join(folder, DATA_FILE), { bigint: true })
-    return `${dev}:${ino}`
+    return filesAt(join(folder, DATA_FILE), join(folder, LOCK_FILE))
   } catch (error) {
     throw storeFault(folder, error)
   }
