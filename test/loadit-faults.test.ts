@@ -380,7 +380,7 @@ test('L4: below one shard nothing is stored, and all is read', async (t) => {
 
 // ---- a file system that fails ------------------------------------------------------------------------------------------
 
-type Operation = 'open' | 'write' | 'rename' | 'unlink' | 'fdatasync' | 'read'
+type Operation = 'open' | 'write' | 'rename' | 'unlink' | 'fdatasync' | 'fsync' | 'read'
 
 /** A file system whose n-th call of one kind fails, once or for good. */
 function faulty(operation: Operation, code: string, n: number, isForGood: boolean) {
@@ -416,6 +416,7 @@ const CODES: Record<Operation, readonly string[]> = {
   rename: ['EIO', 'ENOSPC'],
   unlink: ['EIO', 'EBUSY'],
   fdatasync: ['EIO', 'ENOSPC'],
+  fsync: ['EIO', 'ENOSPC'],
   read: ['EIO'],
 }
 

@@ -497,17 +497,21 @@ test('G4: a slow reader stops the source at the end of the shards it may have ah
   }
 })
 
-/** How often a 10 ms timer ticks while something runs. */
+/** How often a 10 ms timer ticks while something runs for 400 ms; the best of three, for a busy machine may take its turns. */
 async function ticksDuring(work: (stop: () => boolean) => Promise<unknown>): Promise<number> {
-  let ticks = 0
-  const timer = setInterval(() => ticks++, 10)
-  const end = performance.now() + 400
-  await within(
-    work(() => performance.now() > end),
-    'the loop',
-  )
-  clearInterval(timer)
-  return ticks
+  let most = 0
+  for (let tried = 0; tried < 3 && most < 5; tried++) {
+    let ticks = 0
+    const timer = setInterval(() => ticks++, 10)
+    const end = performance.now() + 400
+    await within(
+      work(() => performance.now() > end),
+      'the loop',
+    )
+    clearInterval(timer)
+    most = Math.max(most, ticks)
+  }
+  return most
 }
 
 test('timers go on during tight loops of hits, of for await, and of a walk over an endless synchronous source', async (t) => {

@@ -13,6 +13,8 @@ export interface FileOps {
   /** Bytes written; fewer mean that the next call fails. */
   write(fd: number, bytes: Uint8Array, at: number, length: number, position: number): Promise<number>
   fdatasync(fd: number): Promise<void>
+  /** Of a folder: its names. To ext4 those are no data, and `fdatasync` leaves them out. */
+  fsync(fd: number): Promise<void>
   close(fd: number): Promise<void>
   rename(from: string, to: string): Promise<void>
   unlink(path: string): Promise<void>
@@ -53,6 +55,7 @@ export const nodeFiles: FileOps = {
     })
   },
   fdatasync: promisify(fs.fdatasync),
+  fsync: promisify(fs.fsync),
   close: promisify(fs.close),
   rename: promisify(fs.rename),
   unlink: promisify(fs.unlink),
@@ -85,7 +88,7 @@ export async function nameFile(files: FileOps, from: string, to: string, sync: b
   try {
     const folder = await files.open(dirname(to), fs.constants.O_RDONLY)
     try {
-      await files.fdatasync(folder)
+      await files.fsync(folder)
     } finally {
       await files.close(folder)
     }

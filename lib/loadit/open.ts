@@ -1,8 +1,9 @@
 import { lstat, mkdir, realpath, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Catalog } from '../../types/catalog.js'
 import { FileError, LoadItError, type MillraceError } from '../base/errors.js'
 import { isSerializerName } from '../codec/serializer.js'
+import { syncFolder } from '../io/temporary.js'
 import { openCatalog } from '../store/catalog.js'
 import { memoryCatalog } from '../store/catalog-memory.js'
 import { Books, type Head, type HeadFields } from './catalog.js'
@@ -35,7 +36,7 @@ export async function openDataset<T>(
   files: FileOps = nodeFiles,
 ): Promise<{ data: Dataset<T>; warning: MillraceError | undefined }> {
   given.signal?.throwIfAborted()
-  const settings = { ...given, root: await makeFolders(given.root) }
+  const settings = { ...given, root: await makeFolders(given.root, given.sync) }
   const path = join(settings.root, CATALOG)
   try {
     const catalog = await openCatalog(path)
@@ -113,15 +114,16 @@ async function tidy<T>(data: Dataset<T>, folder: string): Promise<void> {
   if (memoryLimit !== undefined && data.canMake) data.evicted(data.write(() => data.books.trim(memoryLimit)) ?? [])
 }
 
-/** The folder, as it is really named, with its folder of shards. */
-async function makeFolders(path: string): Promise<string> {
+/** The folder, as it is really named, with its folder of shards; `sync`: a power cut does not take them again. */
+async function makeFolders(path: string, sync: boolean): Promise<string> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    const first = await mkdir(path, { recursive: true, mode: 0o700 })
     const root = await realpath(path)
     const shards = join(root, SHARDS)
     await mkdir(shards, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'EEXIST' && !isRefused(error) && !isFull(error)) throw error
     })
+    if (sync) await syncNames(shards, first === undefined ? shards : await realpath(first))
     refuseOpen(root, (await stat(root)).mode)
     const status = await lstat(shards).catch(absent)
     if (status === undefined) return root
@@ -133,6 +135,16 @@ async function makeFolders(path: string): Promise<string> {
       throw refused(path, 'is no folder', error)
     }
     throw asOurs(error, path)
+  }
+}
+
+/** Makes the name of a folder last, and those of the folders above it up to `first`, as far as they may be read. */
+async function syncNames(path: string, first: string): Promise<void> {
+  for (let at = path; ; at = dirname(at)) {
+    await syncFolder(at).catch((error: NodeJS.ErrnoException) => {
+      if (!isRefused(error)) throw error
+    })
+    if (at === first || at === dirname(at)) return
   }
 }
 
