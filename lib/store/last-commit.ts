@@ -1,6 +1,7 @@
 import { constants, fstatSync, lstatSync, openSync, readSync, statSync, writeSync } from 'node:fs'
 import { sleep } from '../base/abort.js'
 import { StoreError } from '../base/errors.js'
+import { tagOf } from './folder-files.js'
 import type { RawDatabase } from './lmdb.js'
 import { MAGIC } from './look.js'
 
@@ -34,10 +35,7 @@ export function filesAt(data: string, lock: string): EnvironmentFiles {
   return { data, lock, tag: tagAt(data) }
 }
 
-function tagAt(path: string): string {
-  const { dev, ino } = statSync(path, { bigint: true })
-  return `${dev}:${ino}`
-}
+const tagAt = (path: string): string => tagOf(statSync(path, { bigint: true }))
 
 /**
  * Within a write transaction: does it start from a commit that is not the last one? Whoever opens an environment reads
